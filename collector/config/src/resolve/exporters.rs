@@ -1,0 +1,349 @@
+//! `exporters`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Scope, or};
+use crate::catalog::Role;
+use crate::config::{
+    AwsXrayConfig, Component, DebugConfig, ExporterConfig, Field, LogLevelWord, OtlpExporterConfig,
+    QueueConfig, RetryConfig, Spanned,
+};
+use crate::error::Diagnostics;
+use crate::settings::{
+    AwsXraySettings, ClientTls, Compression, DebugSettings, ExporterKind, ExporterSettings,
+    OtlpExporterSettings, QueueSettings, RetrySettings, Secret, Verbosity,
+};
+
+/// Requests in flight at a time: each holds a batch.
+const WORKERS_MAX: u64 = 256;
+/// Batches waiting: the memory limit ends it long before.
+const QUEUE_MAX: u64 = 1_000_000;
+/// A backend that takes longer is down.
+const ATTEMPT_MAX: Duration = Duration::from_secs(300);
+/// Spans older than a day are of no use; X-Ray takes none older than 30 days.
+const ELAPSED_MAX: Duration = Duration::from_secs(24 * 3600);
+const SECOND: Duration = Duration::from_secs(1);
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+pub(super) fn resolve(
+    exporter: &Component<ExporterConfig>,
+    diag: &mut Diagnostics,
+) -> Option<ExporterSettings> {
+    let scope = Scope::of(Role::Exporter, exporter);
+    let kind = match &exporter.config {
+        ExporterConfig::AwsXray(config) => ExporterKind::AwsXray(awsxray(&scope, config, diag)),
+        ExporterConfig::Otlp(config) => ExporterKind::Otlp(otlp(&scope, config, diag)?),
+        ExporterConfig::Debug(config) => ExporterKind::Debug(debug(&scope, config, Verbosity::Basic, diag)),
+        ExporterConfig::Logging(config) => {
+            ExporterKind::Debug(debug(&scope, config, Verbosity::Normal, diag))
+        }
+    };
+    Some(ExporterSettings {
+        id: exporter.id.value.to_string(),
+        kind,
+    })
+}
+
+fn awsxray(scope: &Scope, config: &AwsXrayConfig, diag: &mut Diagnostics) -> AwsXraySettings {
+    if let Some(region) = &config.region
+        && !region
+            .value
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    {
+        diag.error(
+            region.at,
+            scope.path("region"),
+            "a region has lower-case letters, digits and `-`, as in `us-east-1`",
+        );
+    }
+    if let Some(endpoint) = &config.endpoint
+        && !endpoint.value.is_empty()
+        && let Err(message) = url(&endpoint.value)
+    {
+        diag.error(endpoint.at, scope.path("endpoint"), message);
+    }
+    let seconds = scope.within(
+        &config.request_timeout_seconds,
+        "request_timeout_seconds",
+        (1..=300, 30),
+        diag,
+    );
+    let key = "tracepipe.max_elapsed_time";
+    AwsXraySettings {
+        region: not_empty(&config.region),
+        endpoint: not_empty(&config.endpoint),
+        index_all_attributes: or(&config.index_all_attributes, false),
+        indexed_attributes: values(&config.indexed_attributes),
+        aws_log_groups: values(&config.aws_log_groups),
+        num_workers: scope.within(&config.num_workers, "num_workers", (1..=WORKERS_MAX, 8), diag),
+        request_timeout: Duration::from_secs(seconds),
+        max_elapsed_time: scope.duration(
+            &config.max_elapsed_time,
+            key,
+            (SECOND..=ELAPSED_MAX, Duration::from_secs(300)),
+            diag,
+        ),
+    }
+}
+
+fn not_empty(field: &Field<String>) -> Option<String> {
+    field
+        .as_ref()
+        .map(|field| field.value.clone())
+        .filter(|value| !value.is_empty())
+}
+
+fn values(field: &Field<Vec<Spanned<String>>>) -> Vec<String> {
+    field
+        .as_ref()
+        .map(|list| list.value.iter().map(|item| item.value.clone()).collect())
+        .unwrap_or_default()
+}
+
+fn url(text: &str) -> Result<(), String> {
+    let Some(rest) = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))
+    else {
+        return Err("write a URL that begins with https:// or http://".to_owned());
+    };
+    let authority = rest.split('/').next().unwrap_or_default();
+    if authority.contains('@') {
+        return Err("credentials do not belong into a URL".to_owned());
+    }
+    if authority.is_empty() || authority.starts_with(':') || text.contains(char::is_whitespace) {
+        return Err("the URL has no host, or a space in it".to_owned());
+    }
+    Ok(())
+}
+
+fn otlp(scope: &Scope, config: &OtlpExporterConfig, diag: &mut Diagnostics) -> Option<OtlpExporterSettings> {
+    let endpoint = scope.required(&config.endpoint, ("endpoint", "endpoint: backend:4317"), diag);
+    let at = config.endpoint.as_ref().and_then(|endpoint| endpoint.at);
+    // What follows is checked in any case: all errors are said at once.
+    let split = endpoint.map(|endpoint| split_scheme(&endpoint));
+    let (scheme, authority) = match split {
+        Some(Ok((scheme, authority))) => (scheme, Some(authority)),
+        Some(Err(message)) => {
+            diag.error(at, scope.path("endpoint"), message);
+            (Scheme::None, None)
+        }
+        None => (Scheme::None, None),
+    };
+    let timeout = (MILLISECOND..=ATTEMPT_MAX, Duration::from_secs(5));
+    let settings = OtlpExporterSettings {
+        authority: authority.clone().unwrap_or_default(),
+        tls: tls(scope, config, scheme, diag),
+        compression: or(&config.compression, Compression::Gzip),
+        headers: headers(scope, config, diag),
+        timeout: scope.duration(&config.timeout, "timeout", timeout, diag),
+        queue: queue(scope, &config.sending_queue, diag),
+        retry: retry(scope, &config.retry_on_failure, diag),
+    };
+    authority.map(|_| settings)
+}
+
+fn queue(scope: &Scope, config: &QueueConfig, diag: &mut Diagnostics) -> QueueSettings {
+    let scope = Scope {
+        path: scope.path("sending_queue"),
+        at: scope.at,
+    };
+    if let Some(enabled) = &config.enabled
+        && !enabled.value
+    {
+        let message =
+            "this version cannot do without the queue: batches wait in it while a request is under way";
+        diag.error(enabled.at, scope.path("enabled"), message);
+    }
+    QueueSettings {
+        num_consumers: scope.within(
+            &config.num_consumers,
+            "num_consumers",
+            (1..=WORKERS_MAX, 10),
+            diag,
+        ),
+        queue_size: scope.within(&config.queue_size, "queue_size", (1..=QUEUE_MAX, 1000), diag),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    None,
+    Http,
+    Https,
+}
+
+/// The scheme and `host:port`.
+fn split_scheme(endpoint: &str) -> Result<(Scheme, String), String> {
+    let (scheme, rest) = match endpoint.split_once("://") {
+        None => (Scheme::None, endpoint),
+        Some(("http", rest)) => (Scheme::Http, rest),
+        Some(("https", rest)) => (Scheme::Https, rest),
+        // gRPC's way to say that a name is looked up, which it is in any case.
+        Some(("dns", rest)) if rest.starts_with('/') => (Scheme::None, rest.trim_start_matches('/')),
+        Some(_) => {
+            return Err("the scheme is not supported; write host:port, http:// or https://".to_owned());
+        }
+    };
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    if authority.contains(['/', '@', '?', '#']) || authority.contains(char::is_whitespace) {
+        return Err("write host:port only; gRPC has no path".to_owned());
+    }
+    let Some((host, port)) = authority.rsplit_once(':') else {
+        return Err("the port is missing; write for example backend:4317".to_owned());
+    };
+    if host.is_empty() || (host.contains(':') && !(host.starts_with('[') && host.ends_with(']'))) {
+        return Err("the host is missing, or an IPv6 address stands without brackets".to_owned());
+    }
+    match port.parse::<u16>() {
+        Ok(1..) if !port.starts_with('+') => Ok((scheme, authority.to_owned())),
+        Ok(_) | Err(_) => Err("the port is a number from 1 to 65535".to_owned()),
+    }
+}
+
+/// Upstream lets one of two contradicting settings win without a word; here they are refused.
+fn tls(scope: &Scope, config: &OtlpExporterConfig, scheme: Scheme, diag: &mut Diagnostics) -> ClientTls {
+    let ca_file = not_empty(&config.tls.ca_file).map(PathBuf::from);
+    let insecure = config.tls.insecure.as_ref();
+    let insecure_at = insecure.and_then(|field| field.at);
+    let wants = insecure.map(|field| field.value);
+    match (scheme, wants) {
+        (Scheme::Https, Some(true)) => {
+            let message = "the endpoint says https://, this says plain text; take one away";
+            diag.error(insecure_at, scope.path("tls.insecure"), message);
+        }
+        (Scheme::Http, Some(false)) => {
+            let message = "the endpoint says http://, which is plain text, this says TLS; take one away";
+            diag.error(insecure_at, scope.path("tls.insecure"), message);
+        }
+        (Scheme::None | Scheme::Http | Scheme::Https, _) => {}
+    }
+    let is_insecure = scheme == Scheme::Http || (scheme == Scheme::None && wants == Some(true));
+    if is_insecure && ca_file.is_some() {
+        let at = config.tls.ca_file.as_ref().and_then(|field| field.at);
+        diag.error(
+            at,
+            scope.path("tls.ca_file"),
+            "the connection is plain text, which needs no authorities; take one away",
+        );
+    }
+    if is_insecure {
+        ClientTls::Insecure
+    } else {
+        ClientTls::Secure { ca_file }
+    }
+}
+
+fn headers(scope: &Scope, config: &OtlpExporterConfig, diag: &mut Diagnostics) -> Vec<(String, Secret)> {
+    let mut seen = BTreeSet::new();
+    for header in &config.headers {
+        let (name, value) = &header.value;
+        let path = scope.path("headers");
+        let lower = name.to_ascii_lowercase();
+        if !crate::config::is_header_name(name) {
+            diag.error(
+                header.at,
+                path,
+                "a header's name has letters, digits, `-`, `_` and `.`",
+            );
+        } else if lower.starts_with("grpc-") {
+            diag.error(header.at, path, "names that begin with `grpc-` belong to gRPC");
+        } else if !seen.insert(lower) {
+            diag.error(
+                header.at,
+                path,
+                format!("`{name}` stands here twice (case does not count)"),
+            );
+        } else if !value.expose().bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            let message =
+                "the value has characters that a header cannot carry; is there a line break at its end?";
+            diag.error(header.at, format!("{path}.{name}"), message);
+        }
+    }
+    config.headers.iter().map(|header| header.value.clone()).collect()
+}
+
+fn retry(scope: &Scope, config: &RetryConfig, diag: &mut Diagnostics) -> RetrySettings {
+    let scope = Scope {
+        path: scope.path("retry_on_failure"),
+        at: scope.at,
+    };
+    let pause = |default| {
+        (
+            MILLISECOND..=Duration::from_secs(3600),
+            Duration::from_secs(default),
+        )
+    };
+    let settings = RetrySettings {
+        enabled: or(&config.enabled, true),
+        initial_interval: scope.duration(&config.initial_interval, "initial_interval", pause(5), diag),
+        max_interval: scope.duration(&config.max_interval, "max_interval", pause(30), diag),
+        max_elapsed_time: scope.duration(
+            &config.max_elapsed_time,
+            "max_elapsed_time",
+            (Duration::ZERO..=ELAPSED_MAX, Duration::from_secs(300)),
+            diag,
+        ),
+        multiplier: or(&config.multiplier, 1.5),
+        randomization_factor: or(&config.randomization_factor, 0.5),
+    };
+    if let Some(multiplier) = &config.multiplier
+        && !(1.0..=100.0).contains(&multiplier.value)
+    {
+        diag.error(
+            multiplier.at,
+            scope.path("multiplier"),
+            format!("{} is not from 1 to 100", multiplier.value),
+        );
+    }
+    if let Some(factor) = &config.randomization_factor
+        && !(0.0..=1.0).contains(&factor.value)
+    {
+        diag.error(
+            factor.at,
+            scope.path("randomization_factor"),
+            format!("{} is not from 0 to 1", factor.value),
+        );
+    }
+    settings
+}
+
+fn debug(scope: &Scope, config: &DebugConfig, default: Verbosity, diag: &mut Diagnostics) -> DebugSettings {
+    let verbosity = match (&config.verbosity, &config.loglevel) {
+        (Some(_), Some(level)) => {
+            diag.error(
+                level.at,
+                scope.path("loglevel"),
+                "`verbosity` says the same; take one away",
+            );
+            default
+        }
+        (Some(verbosity), None) => verbosity.value,
+        // Upstream's translation, while it still had `loglevel`.
+        (None, Some(level)) => match level.value {
+            LogLevelWord::Debug => Verbosity::Detailed,
+            LogLevelWord::Info => Verbosity::Normal,
+            LogLevelWord::Warn | LogLevelWord::Error => Verbosity::Basic,
+        },
+        (None, None) => default,
+    };
+    let bounds = 0..=u64::from(u32::MAX);
+    DebugSettings {
+        verbosity,
+        sampling_initial: scope.within(
+            &config.sampling_initial,
+            "sampling_initial",
+            (bounds.clone(), 2),
+            diag,
+        ),
+        sampling_thereafter: scope.within(
+            &config.sampling_thereafter,
+            "sampling_thereafter",
+            (bounds, 1),
+            diag,
+        ),
+    }
+}

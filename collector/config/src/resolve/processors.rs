@@ -1,0 +1,371 @@
+//! `processors`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Reference, Scope, or};
+use crate::catalog::Role;
+use crate::config::{
+    BatchConfig, Component, MemoryLimiterConfig, PolicyConfig, PolicyKindConfig, ProcessorConfig,
+    ResourceConfig, ResourceVerb, Spanned, TailSamplingConfig,
+};
+use crate::error::{Diagnostics, Position};
+use crate::settings::{
+    BatchSettings, DecisionCacheSettings, MIB, MemoryLimiterSettings, PolicyKind, PolicySettings,
+    ResourceAction, ResourceOp, TailSamplingSettings,
+};
+
+/// The order that has a meaning here.
+const ORDER: &str = "[memory_limiter, tail_sampling, batch, resource]";
+/// 1 TiB: more is a mistake in the unit.
+const LIMIT_MIB_MAX: u64 = 1024 * 1024;
+/// The limit of the first seed's configuration.
+const DEFAULT_LIMIT_MIB: u64 = 400;
+/// The spike limit of the first seed's configuration.
+const DEFAULT_SPIKE_MIB: u64 = 100;
+/// A trace that waits takes memory, and every slot is reserved in tables.
+const TRACES_MAX: u64 = 10_000_000;
+/// Nobody waits longer for a trace to end.
+const DECISION_WAIT_MAX: Duration = Duration::from_secs(3600);
+/// Upstream's (`probabilistic.go`).
+const DEFAULT_HASH_SALT: &str = "default-hash-seed";
+/// Upstream's type is 32 bits wide.
+const BATCH_MAX: u64 = u32::MAX as u64;
+/// Each policy is a bit of a trace's summary.
+const POLICIES_MAX: usize = 64;
+
+impl MemoryLimiterSettings {
+    /// What holds when the pipeline has no `memory_limiter`: 400 MiB, a spike of 100 MiB, looked at every second.
+    pub(crate) fn when_absent() -> Self {
+        Self {
+            check_interval: Duration::from_secs(1),
+            limit_bytes: DEFAULT_LIMIT_MIB * MIB,
+            spike_bytes: DEFAULT_SPIKE_MIB * MIB,
+        }
+    }
+}
+
+/// The processors of the pipeline; None and empty where it has none.
+#[derive(Debug, Default)]
+pub(super) struct Processors {
+    pub(super) memory_limiter: Option<MemoryLimiterSettings>,
+    pub(super) tail_sampling: Option<TailSamplingSettings>,
+    pub(super) batch: Option<BatchSettings>,
+    pub(super) resource: Vec<ResourceAction>,
+}
+
+/// A processor, resolved.
+#[derive(Debug)]
+pub(super) enum Resolved {
+    MemoryLimiter(MemoryLimiterSettings),
+    TailSampling(TailSamplingSettings),
+    Batch(BatchSettings),
+    Resource(Vec<ResourceAction>),
+}
+
+/// Resolves the processors of a pipeline and checks that their order is the one that is built.
+pub(super) fn in_order(processors: &[Reference<'_, ProcessorConfig>], diag: &mut Diagnostics) -> Processors {
+    let mut found = Processors::default();
+    let mut last = 0;
+    let mut seen = BTreeMap::new();
+    for reference in processors {
+        let processor = reference.component;
+        let kind = processor.id.value.kind.as_str();
+        let id = &processor.id.value;
+        if let Some(first) = seen.insert(kind, id) {
+            let message = format!("`{first}` and `{id}`: this version has one `{kind}`");
+            diag.error(reference.at, &reference.path, message);
+        }
+        let stage = stage(&processor.config);
+        if stage < last {
+            let message = format!("`{id}` stands too late; the order is {ORDER}, and each may be left out");
+            diag.error(reference.at, &reference.path, message);
+        }
+        last = last.max(stage);
+        match resolve(processor, diag) {
+            Some(Resolved::MemoryLimiter(settings)) => found.memory_limiter = Some(settings),
+            Some(Resolved::TailSampling(settings)) => found.tail_sampling = Some(settings),
+            Some(Resolved::Batch(settings)) => found.batch = Some(settings),
+            Some(Resolved::Resource(actions)) => found.resource.extend(actions),
+            None => {}
+        }
+    }
+    found
+}
+
+/// Batch and resource may change places: what one does, the other does not see.
+fn stage(config: &ProcessorConfig) -> u8 {
+    match config {
+        ProcessorConfig::MemoryLimiter(_) => 0,
+        ProcessorConfig::TailSampling(_) => 1,
+        ProcessorConfig::Batch(_) | ProcessorConfig::Resource(_) => 2,
+    }
+}
+
+pub(super) fn resolve(processor: &Component<ProcessorConfig>, diag: &mut Diagnostics) -> Option<Resolved> {
+    let scope = Scope::of(Role::Processor, processor);
+    match &processor.config {
+        ProcessorConfig::MemoryLimiter(config) => {
+            memory_limiter(&scope, config, diag).map(Resolved::MemoryLimiter)
+        }
+        ProcessorConfig::TailSampling(config) => {
+            tail_sampling(&scope, config, diag).map(Resolved::TailSampling)
+        }
+        ProcessorConfig::Batch(config) => Some(Resolved::Batch(batch(&scope, config, diag))),
+        ProcessorConfig::Resource(config) => resource(&scope, config, diag).map(Resolved::Resource),
+    }
+}
+
+fn memory_limiter(
+    scope: &Scope,
+    config: &MemoryLimiterConfig,
+    diag: &mut Diagnostics,
+) -> Option<MemoryLimiterSettings> {
+    let example = ("check_interval", "check_interval: 1s");
+    scope.required(&config.check_interval, example, diag);
+    let bounds = (
+        Duration::from_millis(1)..=Duration::from_secs(60),
+        Duration::from_secs(1),
+    );
+    let check_interval = scope.duration(&config.check_interval, "check_interval", bounds, diag);
+    let limit_mib = scope.required(&config.limit_mib, ("limit_mib", "limit_mib: 400"), diag)?;
+    scope.within(&config.limit_mib, "limit_mib", (1..=LIMIT_MIB_MAX, 0), diag);
+    let spike_mib = match or(&config.spike_limit_mib, 0) {
+        // Upstream's default (`memorylimiter`).
+        0 => limit_mib / 5,
+        spike => spike,
+    };
+    if let Some(spike) = &config.spike_limit_mib
+        && spike.value >= limit_mib
+        && limit_mib > 0
+    {
+        let message = format!("{} is not below `limit_mib`, which is {limit_mib}", spike.value);
+        diag.error(spike.at, scope.path("spike_limit_mib"), message);
+    }
+    Some(MemoryLimiterSettings {
+        check_interval,
+        limit_bytes: limit_mib.saturating_mul(MIB),
+        spike_bytes: spike_mib.saturating_mul(MIB),
+    })
+}
+
+fn tail_sampling(
+    scope: &Scope,
+    config: &TailSamplingConfig,
+    diag: &mut Diagnostics,
+) -> Option<TailSamplingSettings> {
+    let bounds = (Duration::ZERO..=DECISION_WAIT_MAX, Duration::from_secs(30));
+    let decision_wait = scope.duration(&config.decision_wait, "decision_wait", bounds, diag);
+    let num_traces = scope.within(&config.num_traces, "num_traces", (1..=TRACES_MAX, 50_000), diag);
+    let key = "expected_new_traces_per_sec";
+    let expected_new_traces_per_sec = scope.within(
+        &config.expected_new_traces_per_sec,
+        key,
+        (0..=TRACES_MAX, 0),
+        diag,
+    );
+    let cache = Scope {
+        path: scope.path("decision_cache"),
+        at: scope.at,
+    };
+    let mut size = |field, key| match cache.within(field, key, (0..=TRACES_MAX, 0), diag) {
+        0 => num_traces,
+        size => size,
+    };
+    let decision_cache = DecisionCacheSettings {
+        sampled_cache_size: size(&config.decision_cache.sampled_cache_size, "sampled_cache_size"),
+        non_sampled_cache_size: size(
+            &config.decision_cache.non_sampled_cache_size,
+            "non_sampled_cache_size",
+        ),
+    };
+    let example = ("policies", "policies: [{name: all, type: always_sample}]");
+    let policies = scope.required(&config.policies, example, diag)?;
+    let at = config.policies.as_ref().and_then(|policies| policies.at);
+    let policies = self::policies(
+        &Scope {
+            path: scope.path("policies"),
+            at,
+        },
+        &policies,
+        diag,
+    )?;
+    Some(TailSamplingSettings {
+        decision_wait,
+        num_traces,
+        expected_new_traces_per_sec,
+        decision_cache,
+        policies,
+    })
+}
+
+fn policies(
+    scope: &Scope,
+    policies: &[Spanned<PolicyConfig>],
+    diag: &mut Diagnostics,
+) -> Option<Vec<PolicySettings>> {
+    if policies.is_empty() {
+        diag.error(
+            scope.at,
+            &scope.path,
+            "no policy: every trace would be dropped; write one with `type: always_sample` to keep all",
+        );
+        return None;
+    }
+    if policies.len() > POLICIES_MAX {
+        diag.error(
+            scope.at,
+            &scope.path,
+            format!("more than {POLICIES_MAX} policies"),
+        );
+    }
+    let mut seen: BTreeMap<String, Option<Position>> = BTreeMap::new();
+    let mut settings = Vec::new();
+    for (index, policy) in policies.iter().enumerate() {
+        let scope = Scope {
+            path: diag.item(&scope.path, index),
+            at: policy.at,
+        };
+        let name = scope.required(&policy.value.name, ("name", "name: errors"), diag);
+        let at = policy.value.name.as_ref().and_then(|name| name.at);
+        match &name {
+            Some(name) if name.is_empty() => diag.error(at, scope.path("name"), "is empty"),
+            Some(name) => {
+                if let Some(first) = seen.insert(name.clone(), at) {
+                    let line = first
+                        .map(|first| format!(" on line {}", first.line))
+                        .unwrap_or_default();
+                    diag.error(
+                        at,
+                        scope.path("name"),
+                        format!("another policy has this name{line}"),
+                    );
+                }
+            }
+            None => {}
+        }
+        let kind = self::kind(&scope, &policy.value.kind, diag);
+        settings.extend(name.zip(kind).map(|(name, kind)| PolicySettings { name, kind }));
+    }
+    Some(settings)
+}
+
+fn kind(scope: &Scope, config: &PolicyKindConfig, diag: &mut Diagnostics) -> Option<PolicyKind> {
+    match config {
+        PolicyKindConfig::AlwaysSample => Some(PolicyKind::AlwaysSample),
+        PolicyKindConfig::Latency { threshold_ms } => {
+            let key = "latency.threshold_ms";
+            let value = scope.required(threshold_ms, (key, "latency: {threshold_ms: 500}"), diag)?;
+            if value < 0 {
+                let at = threshold_ms.as_ref().and_then(|field| field.at);
+                diag.error(at, scope.path(key), format!("{value} is below 0"));
+            }
+            Some(PolicyKind::Latency { threshold_ms: value })
+        }
+        PolicyKindConfig::StatusCode { status_codes } => {
+            let key = "status_code.status_codes";
+            let example = "status_code: {status_codes: [ERROR]}";
+            let codes = scope.required(status_codes, (key, example), diag)?;
+            if codes.is_empty() {
+                let at = status_codes.as_ref().and_then(|field| field.at);
+                diag.error(at, scope.path(key), "is empty; write for example [ERROR]");
+            }
+            let status_codes = codes.into_iter().map(|code| code.value).collect();
+            Some(PolicyKind::StatusCode { status_codes })
+        }
+        PolicyKindConfig::Probabilistic {
+            hash_salt,
+            sampling_percentage,
+        } => {
+            let key = "probabilistic.sampling_percentage";
+            let example = "probabilistic: {sampling_percentage: 10}";
+            let percentage = scope.required(sampling_percentage, (key, example), diag)?;
+            if !percentage.is_finite() {
+                let at = sampling_percentage.as_ref().and_then(|field| field.at);
+                diag.error(at, scope.path(key), "is not a finite number");
+            }
+            let salt = or(hash_salt, String::new());
+            let hash_salt = if salt.is_empty() {
+                DEFAULT_HASH_SALT.to_owned()
+            } else {
+                salt
+            };
+            Some(PolicyKind::Probabilistic {
+                hash_salt,
+                sampling_percentage: percentage,
+            })
+        }
+    }
+}
+
+fn batch(scope: &Scope, config: &BatchConfig, diag: &mut Diagnostics) -> BatchSettings {
+    let bounds = (
+        Duration::ZERO..=Duration::from_secs(3600),
+        Duration::from_millis(200),
+    );
+    let settings = BatchSettings {
+        timeout: scope.duration(&config.timeout, "timeout", bounds, diag),
+        send_batch_size: scope.within(
+            &config.send_batch_size,
+            "send_batch_size",
+            (0..=BATCH_MAX, 8192),
+            diag,
+        ),
+        send_batch_max_size: scope.within(
+            &config.send_batch_max_size,
+            "send_batch_max_size",
+            (0..=BATCH_MAX, 0),
+            diag,
+        ),
+    };
+    let (size, max) = (settings.send_batch_size, settings.send_batch_max_size);
+    if max != 0 && max < size {
+        let at = config.send_batch_max_size.as_ref().and_then(|field| field.at);
+        let message = format!("{max} is below `send_batch_size`, which is {size}; 0 means no bound");
+        diag.error(at, scope.path("send_batch_max_size"), message);
+    }
+    settings
+}
+
+fn resource(scope: &Scope, config: &ResourceConfig, diag: &mut Diagnostics) -> Option<Vec<ResourceAction>> {
+    let example = (
+        "attributes",
+        "attributes: [{key: cluster_name, value: prod, action: upsert}]",
+    );
+    let actions = scope.required(&config.attributes, example, diag)?;
+    if actions.is_empty() {
+        let at = config.attributes.as_ref().and_then(|field| field.at);
+        diag.error(at, scope.path("attributes"), "is empty");
+    }
+    let actions = actions.iter().enumerate().filter_map(|(index, action)| {
+        let scope = Scope {
+            path: diag.item(&scope.path("attributes"), index),
+            at: action.at,
+        };
+        let action = &action.value;
+        let key = scope.required(&action.key, ("key", "key: cluster_name"), diag);
+        if key.as_ref().is_some_and(String::is_empty) {
+            let at = action.key.as_ref().and_then(|key| key.at);
+            diag.error(at, scope.path("key"), "is empty");
+        }
+        let verb = scope.required(&action.action, ("action", "action: upsert"), diag)?;
+        let op = match verb {
+            ResourceVerb::Delete => {
+                if let Some(value) = &action.value {
+                    diag.error(value.at, scope.path("value"), "`delete` takes no value");
+                }
+                ResourceOp::Delete
+            }
+            ResourceVerb::Insert | ResourceVerb::Update | ResourceVerb::Upsert => {
+                let value = scope.required(&action.value, ("value", "value: prod"), diag)?;
+                match verb {
+                    ResourceVerb::Insert => ResourceOp::Insert(value),
+                    ResourceVerb::Update => ResourceOp::Update(value),
+                    ResourceVerb::Upsert | ResourceVerb::Delete => ResourceOp::Upsert(value),
+                }
+            }
+        };
+        Some(ResourceAction { key: key?, op })
+    });
+    Some(actions.collect())
+}
