@@ -1,0 +1,203 @@
+//! OTLP spans to AWS X-Ray segment documents. Pure: no clock, no network, no random numbers of its own.
+//!
+//! Read it in the order of a span's way: [`Translator::translate`] asks `kind` which documents the span becomes;
+//! `segment` makes each of them from its facets (`name`, `http`, `cause`, `aws` with `origin`, `sql`, `links`), gives
+//! the attributes that found no place to `annotations` and `metadata`, and writes it through `json`; `shrink` sees to
+//! its size. [`limits`] has the numbers.
+//!
+//! The rules are those of the `awsxray` exporter of the OpenTelemetry Collector Contrib (v0.161.0), but that every
+//! document is one which X-Ray takes, and that no attribute is lost because a facet looked at it.
+
+mod annotations;
+mod attributes;
+mod aws;
+mod cause;
+mod http;
+mod json;
+mod kind;
+mod letters;
+pub mod limits;
+mod links;
+mod metadata;
+mod name;
+mod origin;
+mod segment;
+mod shrink;
+mod sql;
+
+use tracepipe_config::AwsXraySettings;
+use tracepipe_otlp::SpanId;
+use tracepipe_otlp::view::{ResourceSpans, Span};
+
+use crate::annotations::Indexed;
+use crate::json::Json;
+use crate::kind::{Shape, shape};
+use crate::segment::{Context, Document, ResourceFacts};
+use crate::shrink::write_within_limit;
+
+#[cfg(test)]
+mod check;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+
+/// Translates spans by the settings of one `awsxray` exporter.
+#[derive(Debug)]
+pub struct Translator {
+    indexed: Indexed,
+    log_groups: Vec<String>,
+}
+
+/// One document for `PutTraceSegments`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentDocument {
+    /// The document's `id`: X-Ray names it in its answer when it does not take the document.
+    pub span_id: SpanId,
+    /// The document, at most [`limits::DOCUMENT_BYTES_MAX`] bytes.
+    pub json: String,
+    /// How many spans of the account the document carries: 1, or 0 for the second document of a span.
+    pub spans: u32,
+}
+
+/// What a translation did. Every span of the input is in `spans` or in `untranslatable_spans`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Translated {
+    /// Spans that became documents.
+    pub spans: u64,
+    /// Documents added; a span can become two.
+    pub documents: u64,
+    /// Documents that miss something because they were too large with it.
+    pub shrunk: u64,
+    /// Attributes that were to be indexed and are metadata instead, or cut as annotations and whole as metadata:
+    /// more than [`limits::ANNOTATIONS_MAX`], too long, of a type that X-Ray does not index, or of a name that was
+    /// taken.
+    pub annotations_spilled: u64,
+    /// Links left out: without ids, or more than [`limits::LINKS_MAX`].
+    pub links_dropped: u64,
+    /// Spans that became nothing, by reason.
+    pub untranslatable_spans: UntranslatableSpans,
+}
+
+/// Spans that cannot be documents. X-Ray has no such ids, and to make up others would tear the trace apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UntranslatableSpans {
+    /// The trace id is all zero.
+    pub zero_trace_id: u64,
+    /// The span id is all zero.
+    pub zero_span_id: u64,
+}
+
+impl UntranslatableSpans {
+    /// Their sum.
+    pub fn total(self) -> u64 {
+        self.by_reason().iter().map(|(_, count)| count).sum()
+    }
+
+    /// Each reason as a label of metrics, with its count.
+    pub fn by_reason(self) -> [(&'static str, u64); 2] {
+        [
+            ("zero_trace_id", self.zero_trace_id),
+            ("zero_span_id", self.zero_span_id),
+        ]
+    }
+}
+
+impl Translator {
+    /// Takes what it needs of the settings.
+    pub fn new(settings: &AwsXraySettings) -> Self {
+        Self {
+            indexed: Indexed {
+                all: settings.index_all_attributes,
+                names: settings.indexed_attributes.iter().cloned().collect(),
+            },
+            log_groups: settings.aws_log_groups.clone(),
+        }
+    }
+
+    /// Adds the documents of `traces` to `out`, in the order of the spans; a trace should be whole in one call.
+    ///
+    /// `random_id` gives the ids of segments and exceptions that have none: 64 random bits a call. The same input with
+    /// the same ids gives the same bytes.
+    pub fn translate(
+        &self,
+        traces: &[ResourceSpans<'_>],
+        random_id: &mut dyn FnMut() -> u64,
+        out: &mut Vec<SegmentDocument>,
+    ) -> Translated {
+        // All zero is no id; any other number does as well.
+        let mut random_id = || random_id().max(1);
+        let mut writer = Writer {
+            json: Json::default(),
+            out,
+            done: Translated::default(),
+        };
+        for resource_spans in traces {
+            let facts = ResourceFacts::new(&resource_spans.resource, &self.log_groups);
+            let context = Context {
+                facts: &facts,
+                indexed: &self.indexed,
+            };
+            for span in resource_spans.scope_spans.iter().flat_map(|scope| &scope.spans) {
+                if !span.trace_id.is_valid() {
+                    writer.done.untranslatable_spans.zero_trace_id += 1;
+                } else if !span.span_id.is_valid() {
+                    writer.done.untranslatable_spans.zero_span_id += 1;
+                } else {
+                    writer.done.spans += 1;
+                    writer.translate(context, span, shape(traces, span), &mut random_id);
+                }
+            }
+        }
+        writer.done
+    }
+}
+
+/// Where documents go.
+struct Writer<'o> {
+    json: Json,
+    out: &'o mut Vec<SegmentDocument>,
+    done: Translated,
+}
+
+impl Writer<'_> {
+    fn translate<'t>(
+        &mut self,
+        context: Context<'t>,
+        span: &'t Span<'t>,
+        shape: Shape,
+        random_id: &mut dyn FnMut() -> u64,
+    ) {
+        match shape {
+            Shape::Segment => self.write(Document::segment(context, span, random_id), 1),
+            Shape::Subsegment => self.write(Document::subsegment(context, span, random_id), 1),
+            Shape::LocalRoot { with_resource } => {
+                self.write(Document::local_root(context, span, with_resource, random_id), 1);
+            }
+            Shape::ServiceAndCall {
+                service_with_resource,
+                call_with_resource,
+            } => {
+                let service_id = SpanId(random_id().to_be_bytes());
+                let call = (service_id, call_with_resource);
+                self.write(Document::call(context, span, call, random_id), 1);
+                let service = (service_id, service_with_resource);
+                self.write(Document::service(context, span, service, random_id), 0);
+            }
+        }
+    }
+
+    fn write(&mut self, mut document: Document<'_>, spans: u32) {
+        let shrunk = write_within_limit(&mut document, &mut self.json);
+        self.done.documents += 1;
+        self.done.shrunk += u64::from(shrunk);
+        self.done.annotations_spilled += document.spilled;
+        self.done.links_dropped += document.links_dropped;
+        let json = self.json.as_str().to_owned();
+        self.out.push(SegmentDocument {
+            span_id: document.id,
+            json,
+            spans,
+        });
+    }
+}

@@ -1,0 +1,72 @@
+//! What X-Ray takes, as named numbers, and the cutting of text.
+//!
+//! "Guide" is the X-Ray Developer Guide, page "X-Ray segment documents"; "schema" is the JSON schema that AWS
+//! publishes with it (`xray-segmentdocument-schema-v1.0.0.json`).
+//!
+//! Texts are measured in UTF-16 units. Neither source says what a character is; the schema carries a pattern for
+//! Java, whose strings are measured so, and a text within such a limit is also within it in code points.
+
+/// Largest document in bytes. The guide says 64 kB; 64,000 is right in both readings of that.
+pub const DOCUMENT_BYTES_MAX: usize = 64_000;
+
+/// Longest `name` (guide, schema).
+pub const NAME_MAX: usize = 200;
+
+/// Longest `user` and longest text in `http.request` (schema, `maxLength`).
+pub const SHORT_TEXT_MAX: usize = 250;
+
+/// Longest annotation key (guide, schema).
+pub const ANNOTATION_KEY_MAX: usize = 500;
+
+/// Longest annotation text (guide, schema).
+pub const ANNOTATION_TEXT_MAX: usize = 1_000;
+
+/// Most annotations in one document. The guide says that X-Ray indexes up to 50 in a trace; more in one document
+/// are never of use.
+pub const ANNOTATIONS_MAX: usize = 50;
+
+/// Most links of one segment (guide).
+pub const LINKS_MAX: usize = 20;
+
+/// How deep attribute values may be nested in metadata. Deeper parts are left out: no reader shows them, and a
+/// JSON parser on the way may refuse the whole document.
+pub const METADATA_DEPTH_MAX: usize = 32;
+
+/// Most namespaces of metadata that the attributes of a span can open. X-Ray names no limit; each is searched for by
+/// name among the others, so a span must not have any number of them. Further ones stay text in the default namespace.
+pub const METADATA_SPACES_MAX: usize = 50;
+
+/// What is left of an exception message or a query text in a document that is too large, in UTF-16 units.
+pub(crate) const SHRUNK_TEXT_MAX: usize = 1_000;
+
+/// The longest beginning of `text` with at most `max` UTF-16 units.
+pub(crate) fn cut(text: &str, max: usize) -> &str {
+    // A character has at most as many UTF-16 units as bytes: no need to count in the common case.
+    if text.len() <= max {
+        return text;
+    }
+    let mut units = 0;
+    for (at, character) in text.char_indices() {
+        units += character.len_utf16();
+        if units > max {
+            return &text[..at];
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut("abcd", 3), "abc");
+        assert_eq!(cut("\u{e9}\u{e9}\u{e9}", 3), "\u{e9}\u{e9}\u{e9}");
+        assert_eq!(cut("\u{e9}\u{e9}\u{e9}\u{e9}", 3), "\u{e9}\u{e9}\u{e9}");
+        // Two units each: the second does not fit any more.
+        assert_eq!(cut("\u{1f600}\u{1f600}", 3), "\u{1f600}");
+        assert_eq!(cut("abc", 0), "");
+    }
+}

@@ -1,0 +1,368 @@
+//! One document: its parts, in the order in which a span's attributes are given to them, and the writing.
+
+use tracepipe_otlp::view::{AnyValue, KeyValue, Span, SpanKind};
+use tracepipe_otlp::{SpanId, TraceId};
+
+use crate::annotations::{Annotations, CLUSTER_NAME, Indexed, Input, ResourceAttribute, store};
+use crate::attributes::{Attributes, lookup, lookup_text};
+use crate::aws::{Aws, AwsResource, service_version};
+use crate::cause::{Cause, Flags};
+use crate::http::Http;
+use crate::json::Json;
+use crate::links::Links;
+use crate::metadata::Metadata;
+use crate::name::{Namespace, Naming, clean, remote_service};
+use crate::origin::origin;
+use crate::sql::Sql;
+
+/// What an agent says of a call; nothing of it is about the service that makes the call.
+const OF_THE_CALL: [&str; 4] = [
+    "aws.remote.service",
+    "aws.remote.operation",
+    "remoteTarget",
+    "K8s.RemoteNamespace",
+];
+
+/// An agent says with it that the span has not ended.
+const IN_PROGRESS: &str = "aws.xray.inprogress";
+
+/// What a resource gives to the documents of all of its spans.
+#[derive(Debug)]
+pub(crate) struct ResourceFacts<'t> {
+    attributes: Vec<ResourceAttribute<'t>>,
+    cluster_name: Option<&'t AnyValue<'t>>,
+    service_name: &'t str,
+    service_version: &'t str,
+    origin: Option<&'static str>,
+    aws: Option<AwsResource<'t>>,
+}
+
+impl<'t> ResourceFacts<'t> {
+    /// `log_groups` are those of the configuration.
+    pub(crate) fn new(resource: &'t [KeyValue<'t>], log_groups: &'t [String]) -> Self {
+        Self {
+            attributes: ResourceAttribute::all(resource),
+            cluster_name: lookup(resource, CLUSTER_NAME),
+            service_name: lookup_text(resource, "service.name"),
+            service_version: service_version(resource).unwrap_or(""),
+            origin: origin(resource),
+            aws: AwsResource::new(resource, log_groups),
+        }
+    }
+}
+
+/// What all documents are made with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context<'t> {
+    /// Of the span's resource.
+    pub(crate) facts: &'t ResourceFacts<'t>,
+    /// Of the configuration.
+    pub(crate) indexed: &'t Indexed,
+}
+
+/// A document before it is written. Its parts can still be made smaller.
+#[derive(Debug)]
+pub(crate) struct Document<'t> {
+    pub(crate) id: SpanId,
+    trace_id: TraceId,
+    parent_id: Option<SpanId>,
+    naming: Naming<'t>,
+    is_subsegment: bool,
+    start_nanos: u64,
+    /// None while the span is in progress.
+    end_nanos: Option<u64>,
+    flags: Flags,
+    service_version: &'t str,
+    origin: Option<&'static str>,
+    pub(crate) user: &'t str,
+    pub(crate) links: Links<'t>,
+    pub(crate) http: Option<Http<'t>>,
+    pub(crate) cause: Option<Cause<'t>>,
+    pub(crate) aws: Option<Aws<'t>>,
+    pub(crate) sql: Option<Sql<'t>>,
+    pub(crate) annotations: Annotations<'t>,
+    pub(crate) metadata: Metadata<'t>,
+    /// Attributes that should have been indexed and are not, or not whole.
+    pub(crate) spilled: u64,
+    /// Links that are not in the document.
+    pub(crate) links_dropped: u64,
+}
+
+/// Which document of a span is made.
+#[derive(Debug, Clone, Copy)]
+struct Role {
+    id: SpanId,
+    parent_id: Option<SpanId>,
+    is_subsegment: bool,
+    with_resource: bool,
+    /// Attributes that are not of this document.
+    hidden: &'static [&'static str],
+    /// Whether the name of the service is a name for it.
+    is_service: bool,
+}
+
+impl Role {
+    /// The only document of a span.
+    fn only(span: &Span<'_>) -> Self {
+        Self {
+            id: span.span_id,
+            parent_id: span.parent_span_id,
+            is_subsegment: false,
+            with_resource: true,
+            hidden: &[],
+            is_service: matches!(span.kind, SpanKind::Server | SpanKind::Consumer),
+        }
+    }
+}
+
+impl<'t> Document<'t> {
+    /// The segment of a span that has one document.
+    pub(crate) fn segment(
+        context: Context<'t>,
+        span: &'t Span<'t>,
+        random_id: &mut dyn FnMut() -> u64,
+    ) -> Self {
+        Self::make(context, span, Role::only(span), random_id)
+    }
+
+    /// The subsegment of a span that has one document.
+    pub(crate) fn subsegment(
+        context: Context<'t>,
+        span: &'t Span<'t>,
+        random_id: &mut dyn FnMut() -> u64,
+    ) -> Self {
+        let role = Role {
+            is_subsegment: true,
+            with_resource: false,
+            ..Role::only(span)
+        };
+        Self::make(context, span, role, random_id)
+    }
+
+    /// The segment of a span that an agent calls the first of its service.
+    pub(crate) fn local_root(
+        context: Context<'t>,
+        span: &'t Span<'t>,
+        with_resource: bool,
+        random_id: &mut dyn FnMut() -> u64,
+    ) -> Self {
+        let role = Role {
+            with_resource,
+            ..Role::only(span)
+        };
+        let mut document = Self::make(context, span, role, random_id);
+        document.naming.namespace = None;
+        document
+    }
+
+    /// The call of a span that is the first of its service and calls another one, below the segment `service`.
+    pub(crate) fn call(
+        context: Context<'t>,
+        span: &'t Span<'t>,
+        service: (SpanId, bool),
+        random_id: &mut dyn FnMut() -> u64,
+    ) -> Self {
+        let (parent, with_resource) = service;
+        let role = Role {
+            parent_id: Some(parent),
+            is_subsegment: true,
+            with_resource,
+            is_service: false,
+            ..Role::only(span)
+        };
+        let mut document = Self::make(context, span, role, random_id);
+        document.naming.namespace.get_or_insert(Namespace::Remote);
+        if span.kind == SpanKind::Consumer {
+            document.drop_links();
+        }
+        let attributes = Attributes::new(&span.attributes, &[]);
+        if let Some(name) = clean(remote_service(&attributes).into()) {
+            document.naming.name = name;
+        }
+        document
+    }
+
+    /// The segment above [`Document::call`].
+    pub(crate) fn service(
+        context: Context<'t>,
+        span: &'t Span<'t>,
+        own: (SpanId, bool),
+        random_id: &mut dyn FnMut() -> u64,
+    ) -> Self {
+        let (id, with_resource) = own;
+        let role = Role {
+            id,
+            with_resource,
+            hidden: &OF_THE_CALL,
+            ..Role::only(span)
+        };
+        let mut document = Self::make(context, span, role, random_id);
+        let local_service = lookup_text(&span.attributes, "aws.local.service");
+        if let Some(name) = clean(local_service.into()).or_else(|| clean(context.facts.service_name.into())) {
+            document.naming.name = name;
+        }
+        document.naming.namespace = None;
+        document.http = None;
+        if let Some(aws) = &mut document.aws {
+            aws.drop_call();
+        }
+        document.metadata.keep_resource();
+        if span.kind != SpanKind::Consumer {
+            document.drop_links();
+        }
+        document
+    }
+
+    /// The other document of the span has them, and counts those that it leaves out.
+    fn drop_links(&mut self) {
+        self.links = Links::default();
+        self.links_dropped = 0;
+    }
+
+    fn make(
+        context: Context<'t>,
+        span: &'t Span<'t>,
+        role: Role,
+        random_id: &mut dyn FnMut() -> u64,
+    ) -> Self {
+        let facts = context.facts;
+        let mut attributes = Attributes::new(&span.attributes, role.hidden);
+        let in_progress = take_in_progress(&mut attributes);
+        let service_name = if role.is_service { facts.service_name } else { "" };
+        let naming = Naming::new(span, &attributes, service_name);
+        let flags = Flags::new(span, &attributes);
+        // Each of these may write attributes, and the last one stores what is left.
+        let http = Http::new(span, &mut attributes);
+        let cause = Cause::new(span, &mut attributes, random_id);
+        let aws = facts.aws.as_ref().map(|aws| Aws::new(aws, &mut attributes));
+        let sql = Sql::new(&span.name, &mut attributes);
+        let input = Input {
+            attributes: &mut attributes,
+            cluster_name: facts.cluster_name,
+            resource: if role.with_resource {
+                &facts.attributes
+            } else {
+                &[]
+            },
+        };
+        let stored = store(input, context.indexed);
+        let (links, links_dropped) = Links::new(&span.links);
+        Self {
+            id: role.id,
+            trace_id: span.trace_id,
+            parent_id: role.parent_id,
+            naming,
+            is_subsegment: role.is_subsegment,
+            start_nanos: span.start_time_unix_nano,
+            // A span that never ended has 0 here: no time at all is nearer to the truth than fifty years backwards.
+            end_nanos: (!in_progress).then(|| span.end_time_unix_nano.max(span.start_time_unix_nano)),
+            flags,
+            service_version: facts.service_version,
+            origin: facts.origin,
+            user: stored.user,
+            links,
+            http,
+            cause,
+            aws,
+            sql,
+            annotations: stored.annotations,
+            metadata: stored.metadata,
+            spilled: stored.spilled,
+            links_dropped,
+        }
+    }
+
+    /// Leaves what X-Ray needs and what places the span in its trace.
+    pub(crate) fn keep_essentials(&mut self) -> bool {
+        self.service_version = "";
+        self.user = "";
+        self.links = Links::default();
+        self.http = None;
+        self.cause = None;
+        self.aws = None;
+        self.sql = None;
+        self.metadata = Metadata::empty();
+        true
+    }
+
+    /// Writes the document.
+    pub(crate) fn write(&self, json: &mut Json) {
+        json.object(|json| {
+            self.write_head(json);
+            self.write_facets(json);
+            if let Some(namespace) = self.naming.namespace {
+                json.key("namespace").text(namespace.as_str());
+            }
+            if let Some(parent) = self.parent_id {
+                json.key("parent_id").hex(&parent.0);
+            }
+            if self.is_subsegment {
+                json.key("type").text("subsegment");
+            }
+            if let Some(sql) = &self.sql {
+                sql.write(json.key("sql"));
+            }
+        });
+    }
+
+    fn write_head(&self, json: &mut Json) {
+        json.key("name").text(&self.naming.name);
+        json.key("id").hex(&self.id.0);
+        json.key("start_time").seconds(self.start_nanos);
+        if !self.service_version.is_empty() {
+            json.key("service")
+                .object(|json| json.text_member("version", self.service_version));
+        }
+        json.text_member("origin", self.origin.unwrap_or(""));
+        json.text_member("user", self.user);
+        if !self.links.is_empty() {
+            self.links.write(json.key("links"));
+        }
+        json.key("trace_id").trace_id(&self.trace_id.0);
+        match self.end_nanos {
+            Some(nanos) => json.key("end_time").seconds(nanos),
+            None => json.key("in_progress").bool(true),
+        }
+    }
+
+    fn write_facets(&self, json: &mut Json) {
+        if let Some(http) = &self.http {
+            http.write(json.key("http"));
+        }
+        json.key("fault").bool(self.flags.fault);
+        json.key("error").bool(self.flags.error);
+        json.key("throttle").bool(self.flags.throttle);
+        if let Some(cause) = &self.cause {
+            cause.write(json.key("cause"));
+        }
+        if let Some(aws) = &self.aws {
+            aws.write(json.key("aws"));
+        }
+        if !self.annotations.is_empty() {
+            self.annotations.write(json.key("annotations"));
+        }
+        if !self.metadata.is_empty() {
+            self.metadata.write(json.key("metadata"));
+        }
+    }
+}
+
+/// Only a truth value is the agent's mark; anything else is an attribute like others.
+fn take_in_progress(attributes: &mut Attributes<'_>) -> bool {
+    let Some(found) = attributes.find(IN_PROGRESS) else {
+        return false;
+    };
+    match found.value {
+        AnyValue::Bool(value) => {
+            attributes.hide(found.index);
+            *value
+        }
+        AnyValue::Empty
+        | AnyValue::String(_)
+        | AnyValue::Int(_)
+        | AnyValue::Double(_)
+        | AnyValue::Array(_)
+        | AnyValue::Map(_)
+        | AnyValue::Bytes(_) => false,
+    }
+}
