@@ -1,0 +1,190 @@
+//! The account: where every request and every span went.
+//!
+//! Requests and bytes, per transport: `received = refused + malformed + accepted`.
+//! Spans of accepted requests: `accepted = rejected + filtered + dropped + lost + buffered + kept`.
+//! For each exporter: `kept = exported + lost + waiting + in_flight`.
+//!
+//! Each term is counted where it happens and none is computed from the others, so the sums can fail. [`Account`] is
+//! one snapshot: the ingest owner fills in its half and sends it down the channel behind every span it has released,
+//! the export owner adds its half when it arrives (see `pipeline.rs`).
+
+use std::collections::BTreeMap;
+
+use tracepipe_otlp::SpanDefect;
+use tracepipe_sampling::PolicyStats;
+
+/// How a request came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Transport {
+    /// Port 4317.
+    Grpc,
+    /// Port 4318.
+    Http,
+}
+
+impl Transport {
+    /// Both, in the order of the metrics.
+    pub const ALL: [Self; 2] = [Self::Grpc, Self::Http];
+
+    /// The label in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http",
+        }
+    }
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its good spans are in.
+    Accepted,
+    /// It was fine, but not now or not here.
+    Refused(&'static str),
+    /// It was not a valid request.
+    Malformed(&'static str),
+}
+
+/// A number of requests and the bytes of their bodies on the wire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// How many.
+    pub count: u64,
+    /// Bytes as they came from the wire, compressed if they were.
+    pub bytes: u64,
+}
+
+impl Requests {
+    fn add(&mut self, bytes: u64) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// The requests of one transport.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TransportAccount {
+    /// Read to their end, or to the point where they were turned away.
+    pub received: Requests,
+    /// By reason.
+    pub refused: BTreeMap<&'static str, Requests>,
+    /// By reason.
+    pub malformed: BTreeMap<&'static str, Requests>,
+    /// Answered with success.
+    pub accepted: Requests,
+}
+
+/// The ingest owner's half of the account.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct IngestAccount {
+    /// OTLP over gRPC.
+    pub grpc: TransportAccount,
+    /// OTLP over HTTP.
+    pub http: TransportAccount,
+    /// Spans in accepted requests.
+    pub accepted: u64,
+    /// Spans of accepted requests that were not valid, told to the sender as partial success.
+    pub rejected: BTreeMap<SpanDefect, u64>,
+    /// Spans that a filter took out. (No filter exists yet.)
+    pub filtered: u64,
+    /// Spans dropped by a decision, when it was made.
+    pub dropped_by_policy: u64,
+    /// Spans dropped on arrival because their trace had been dropped before.
+    pub dropped_late: u64,
+    /// Spans that ought to have been kept but could not be handed on.
+    pub lost: BTreeMap<&'static str, u64>,
+    /// Spans that wait: for their decision, or decided and for room in the channel.
+    pub buffered: u64,
+    /// Spans handed to the exporters, by the policy that kept them.
+    pub kept: Vec<u64>,
+}
+
+impl IngestAccount {
+    /// A request has been read, `bytes` of it.
+    pub fn receive(&mut self, transport: Transport, bytes: u64) {
+        self.transport(transport).received.add(bytes);
+    }
+
+    /// What became of the request that [`Self::receive`] was told of.
+    pub fn finish(&mut self, transport: Transport, bytes: u64, outcome: Outcome) {
+        let transport = self.transport(transport);
+        match outcome {
+            Outcome::Accepted => transport.accepted.add(bytes),
+            Outcome::Refused(reason) => transport.refused.entry(reason).or_default().add(bytes),
+            Outcome::Malformed(reason) => transport.malformed.entry(reason).or_default().add(bytes),
+        }
+    }
+
+    /// `spans` of a trace that the policy of this index kept were handed on.
+    pub fn keep(&mut self, policy: usize, spans: u64) {
+        if self.kept.len() <= policy {
+            self.kept.resize(policy + 1, 0);
+        }
+        self.kept[policy] += spans;
+    }
+
+    fn transport(&mut self, transport: Transport) -> &mut TransportAccount {
+        match transport {
+            Transport::Grpc => &mut self.grpc,
+            Transport::Http => &mut self.http,
+        }
+    }
+}
+
+/// What one exporter did with the kept spans.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExporterAccount {
+    /// The exporter's name in the configuration.
+    pub id: String,
+    /// Taken by the backend.
+    pub exported: u64,
+    /// Given up, by reason.
+    pub lost: BTreeMap<&'static str, u64>,
+    /// In the batch or in the queue.
+    pub waiting: u64,
+    /// In a request that has not been answered, or between two attempts.
+    pub in_flight: u64,
+    /// Bytes in the queue.
+    pub queue_bytes: u64,
+    /// Batches in the queue.
+    pub queue_batches: u64,
+    /// Requests sent, attempts included.
+    pub requests: u64,
+    /// Requests that failed, by reason.
+    pub failed_requests: BTreeMap<&'static str, u64>,
+}
+
+/// One snapshot of both owners.
+#[derive(Debug, Clone, Default)]
+pub struct Account {
+    /// Of the ingest owner.
+    pub ingest: IngestAccount,
+    /// The sampler's own figures at the same moment.
+    pub sampling: SamplingFigures,
+    /// One for each exporter, in the order of the configuration.
+    pub exporters: Vec<ExporterAccount>,
+}
+
+/// What the tail sampler reports beside the account.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SamplingFigures {
+    /// Names of the policies, in the order of the configuration.
+    pub policies: Vec<String>,
+    /// What each policy did, in the same order.
+    pub policy_stats: Vec<PolicyStats>,
+    /// Traces kept by decision.
+    pub sampled_traces: u64,
+    /// Traces dropped by decision.
+    pub not_sampled_traces: u64,
+    /// Traces seen for the first time.
+    pub new_traces: u64,
+    /// Traces waiting for a decision.
+    pub open_traces: u64,
+    /// Traces decided before their time because `num_traces` was reached.
+    pub decided_early_num_traces: u64,
+    /// Traces decided before their time because the process ends.
+    pub decided_early_shutdown: u64,
+    /// Spans that followed a remembered decision to keep.
+    pub late_kept: u64,
+}

@@ -1,0 +1,96 @@
+//! The exporters: each has a [`SendingQueue`] of its own, so that a slow backend slows nobody else.
+//!
+//! `queue.rs` holds what waits, `progress.rs` accounts for a batch while it is being sent, `retry.rs` says when to try
+//! again; `xray.rs`, `otlp.rs` and `debug.rs` speak to the backends.
+
+mod debug;
+mod otlp;
+mod progress;
+mod queue;
+mod retry;
+mod xray;
+
+use std::rc::Rc;
+
+use tokio::task::JoinSet;
+use tracepipe_config::{ExporterKind, ExporterSettings};
+
+use crate::batcher::SpanBatch;
+use debug::DebugExporter;
+use otlp::OtlpExporter;
+use progress::Progress;
+pub use queue::SendingQueue;
+use xray::XrayExporter;
+
+/// One exporter of the pipeline, ready to run.
+pub struct Exporter {
+    queue: SendingQueue,
+    backend: Rc<Backend>,
+}
+
+/// What the exporters of this version speak to.
+enum Backend {
+    Xray(XrayExporter),
+    Otlp(OtlpExporter),
+    Debug(DebugExporter),
+}
+
+// === impl Exporter ===
+
+impl Exporter {
+    /// Prepares an exporter; nothing is connected yet.
+    ///
+    /// # Errors
+    /// When something outside the configuration is missing: a region, a file of certificate authorities.
+    pub async fn build(settings: &ExporterSettings, queue_bytes_max: u64) -> anyhow::Result<Self> {
+        let (backend, batches_max) = match &settings.kind {
+            ExporterKind::AwsXray(xray) => (Backend::Xray(XrayExporter::build(xray).await?), u64::MAX),
+            ExporterKind::Otlp(otlp) => (Backend::Otlp(OtlpExporter::build(otlp)?), otlp.queue.queue_size),
+            ExporterKind::Debug(debug) => (Backend::Debug(DebugExporter::new(debug)), u64::MAX),
+        };
+        Ok(Self {
+            queue: SendingQueue::new(settings.id.clone(), queue_bytes_max, batches_max),
+            backend: Rc::new(backend),
+        })
+    }
+
+    /// The queue that the batcher fills.
+    pub fn queue(&self) -> SendingQueue {
+        self.queue.clone()
+    }
+
+    /// Starts the consumers of the queue; they end when the queue is closed and empty.
+    pub fn spawn(self, tasks: &mut JoinSet<()>) {
+        for _ in 0..self.backend.consumers() {
+            let queue = self.queue.clone();
+            let backend = Rc::clone(&self.backend);
+            tasks.spawn_local(async move {
+                while let Some((batch, progress)) = queue.take().await {
+                    backend.export(&batch, progress).await;
+                }
+            });
+        }
+    }
+}
+
+// === impl Backend ===
+
+impl Backend {
+    /// How many batches are worked on at a time.
+    fn consumers(&self) -> u64 {
+        match self {
+            Self::Xray(_) => xray::BATCHES_IN_FLIGHT,
+            Self::Otlp(otlp) => otlp.consumers(),
+            Self::Debug(_) => 1,
+        }
+    }
+
+    /// Works on one batch until each of its spans is accounted for.
+    async fn export(&self, batch: &SpanBatch, progress: Progress) {
+        match self {
+            Self::Xray(xray) => xray.export(batch, progress).await,
+            Self::Otlp(otlp) => otlp.export(batch, progress).await,
+            Self::Debug(debug) => debug.export(batch, progress),
+        }
+    }
+}

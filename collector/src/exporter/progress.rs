@@ -1,0 +1,76 @@
+//! Where the spans of one batch stand while it is being sent.
+
+use super::queue::SendingQueue;
+
+/// Accounts for the spans of a batch. What has come to no end when it is dropped (shutdown, a panic) is lost, and
+/// counted so.
+pub(crate) struct Progress {
+    queue: SendingQueue,
+    in_flight: u64,
+}
+
+// === impl Progress ===
+
+impl Progress {
+    /// A batch of `spans` has been taken from the queue.
+    pub(super) fn new(queue: SendingQueue, spans: u64) -> Self {
+        Self {
+            queue,
+            in_flight: spans,
+        }
+    }
+
+    /// How many spans have come to no end yet.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight
+    }
+
+    /// The backend took `spans`.
+    pub(crate) fn exported(&mut self, spans: u64) {
+        let spans = self.settle(spans);
+        self.queue.update(|account| {
+            account.exported += spans;
+            account.in_flight -= spans;
+        });
+    }
+
+    /// `spans` are given up.
+    pub(crate) fn lost(&mut self, reason: &'static str, spans: u64) {
+        let spans = self.settle(spans);
+        self.queue.update(|account| {
+            *account.lost.entry(reason).or_default() += spans;
+            account.in_flight -= spans;
+        });
+    }
+
+    /// A request was sent.
+    pub(crate) fn requested(&self) {
+        self.queue.update(|account| account.requests += 1);
+    }
+
+    /// A request failed.
+    pub(crate) fn request_failed(&self, reason: &'static str) {
+        self.queue
+            .update(|account| *account.failed_requests.entry(reason).or_default() += 1);
+    }
+
+    /// The exporter's name, for the log.
+    pub(crate) fn exporter_id(&self) -> String {
+        self.queue.account().id
+    }
+
+    fn settle(&mut self, spans: u64) -> u64 {
+        // A backend may claim to have rejected more spans than it was sent.
+        let spans = spans.min(self.in_flight);
+        self.in_flight -= spans;
+        spans
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.in_flight > 0 {
+            self.lost("abandoned", self.in_flight);
+        }
+    }
+}

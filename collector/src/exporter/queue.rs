@@ -1,0 +1,135 @@
+//! What waits for an exporter: whole batches, bounded in bytes and number; the oldest makes room, and is counted.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::progress::Progress;
+use crate::account::ExporterAccount;
+use crate::batcher::SpanBatch;
+
+/// The queue of one exporter; clones share it.
+#[derive(Clone)]
+pub struct SendingQueue {
+    state: Rc<RefCell<State>>,
+    changed: Rc<Notify>,
+}
+
+struct State {
+    account: ExporterAccount,
+    batches: VecDeque<Arc<SpanBatch>>,
+    bytes_max: u64,
+    batches_max: u64,
+    closed: bool,
+}
+
+// === impl SendingQueue ===
+
+impl SendingQueue {
+    /// An empty queue.
+    pub fn new(exporter_id: String, bytes_max: u64, batches_max: u64) -> Self {
+        Self {
+            state: Rc::new(RefCell::new(State {
+                account: ExporterAccount {
+                    id: exporter_id,
+                    ..ExporterAccount::default()
+                },
+                batches: VecDeque::new(),
+                bytes_max,
+                batches_max,
+                closed: false,
+            })),
+            changed: Rc::new(Notify::new()),
+        }
+    }
+
+    /// Spans have come from the ingest owner; they are in the batch that is being filled.
+    pub fn expect(&self, spans: u64) {
+        self.state.borrow_mut().account.waiting += spans;
+    }
+
+    /// Adds a batch whose spans [`Self::expect`] was told of. The oldest batches go when there is no room.
+    pub fn push(&self, batch: Arc<SpanBatch>) {
+        let mut state = self.state.borrow_mut();
+        state.account.queue_bytes += batch.request.len() as u64;
+        state.account.queue_batches += 1;
+        state.batches.push_back(batch);
+        while state.account.queue_bytes > state.bytes_max || state.batches.len() as u64 > state.batches_max {
+            let Some(oldest) = state.pop() else { break };
+            state.account.waiting -= oldest.span_count;
+            *state.account.lost.entry("queue_full").or_default() += oldest.span_count;
+            tracing::warn!(
+                exporter = state.account.id,
+                spans = oldest.span_count,
+                "the exporter's queue is full: the oldest batch is dropped"
+            );
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// The oldest batch, when there is one; none once the queue is closed and empty.
+    pub(super) async fn take(&self) -> Option<(Arc<SpanBatch>, Progress)> {
+        loop {
+            if let Some(taken) = self.try_take() {
+                // Another consumer may have been told of a push that this one has taken up.
+                self.changed.notify_one();
+                return Some(taken);
+            }
+            if self.state.borrow().closed {
+                self.changed.notify_one();
+                return None;
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    /// No batch will be added any more.
+    pub fn close(&self) {
+        self.state.borrow_mut().closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Gives up what waits.
+    pub fn abandon(&self, reason: &'static str) {
+        let mut state = self.state.borrow_mut();
+        while let Some(batch) = state.pop() {
+            state.account.waiting -= batch.span_count;
+            *state.account.lost.entry(reason).or_default() += batch.span_count;
+        }
+    }
+
+    /// The exporter's account now.
+    pub fn account(&self) -> ExporterAccount {
+        self.state.borrow().account.clone()
+    }
+
+    /// Changes the exporter's account.
+    pub(super) fn update(&self, change: impl FnOnce(&mut ExporterAccount)) {
+        change(&mut self.state.borrow_mut().account);
+    }
+
+    fn try_take(&self) -> Option<(Arc<SpanBatch>, Progress)> {
+        let mut state = self.state.borrow_mut();
+        let batch = state.pop()?;
+        state.account.waiting -= batch.span_count;
+        state.account.in_flight += batch.span_count;
+        drop(state);
+        let progress = Progress::new(self.clone(), batch.span_count);
+        Some((batch, progress))
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn pop(&mut self) -> Option<Arc<SpanBatch>> {
+        let batch = self.batches.pop_front()?;
+        self.account.queue_bytes -= batch.request.len() as u64;
+        self.account.queue_batches -= 1;
+        Some(batch)
+    }
+}

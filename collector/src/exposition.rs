@@ -1,0 +1,445 @@
+//! The account as Prometheus text (exposition format 0.0.4): what `/metrics` answers and what is logged at exit.
+//!
+//! Written here and not with a metrics library because the account is one snapshot: a library's registry is read
+//! figure by figure while the owners go on counting, and sums over such readings do not hold.
+//! Names follow upstream's where the meaning is the same (`otelcol_*`, without `_total`, as its default reader has
+//! them), `tracepipe_*` for the rest.
+
+use std::fmt::Write;
+
+use crate::account::{Account, ExporterAccount, Requests, Transport, TransportAccount};
+
+/// Figures of the process, read when they are asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessFigures {
+    /// Seconds since the start.
+    pub uptime_seconds: f64,
+    /// CPU time in seconds, user and system.
+    pub cpu_seconds: f64,
+    /// Resident size.
+    pub resident_bytes: u64,
+    /// The memory limiter's account.
+    pub accounted_bytes: u64,
+}
+
+/// Everything that `/metrics` answers.
+pub fn metrics_text(account: &Account, process: &ProcessFigures) -> String {
+    let mut text = Exposition::default();
+    account_into(&mut text, account);
+    upstream_into(&mut text, account);
+    process_into(&mut text, process);
+    text.out
+}
+
+/// The account alone: what is logged at exit.
+pub fn account_text(account: &Account) -> String {
+    let mut text = Exposition::default();
+    account_into(&mut text, account);
+    text.out
+}
+
+fn account_into(text: &mut Exposition, account: &Account) {
+    let ingest = &account.ingest;
+    for (unit, figure) in [
+        ("requests", (|r| r.count) as fn(&Requests) -> u64),
+        ("request_bytes", |r| r.bytes),
+    ] {
+        requests_into(text, account, unit, figure);
+    }
+    text.family(
+        "tracepipe_spans_accepted",
+        "counter",
+        "Spans in accepted requests.",
+    );
+    text.sample("tracepipe_spans_accepted", &[], ingest.accepted);
+    text.family(
+        "tracepipe_spans_rejected",
+        "counter",
+        "Invalid spans of accepted requests, told to the sender.",
+    );
+    for (defect, count) in &ingest.rejected {
+        text.sample("tracepipe_spans_rejected", &[("reason", defect.reason())], *count);
+    }
+    text.family(
+        "tracepipe_spans_filtered",
+        "counter",
+        "Spans that a filter took out.",
+    );
+    text.sample("tracepipe_spans_filtered", &[], ingest.filtered);
+    text.family(
+        "tracepipe_spans_dropped",
+        "counter",
+        "Spans dropped by a sampling decision.",
+    );
+    text.sample(
+        "tracepipe_spans_dropped",
+        &[("reason", "policy")],
+        ingest.dropped_by_policy,
+    );
+    text.sample(
+        "tracepipe_spans_dropped",
+        &[("reason", "late")],
+        ingest.dropped_late,
+    );
+    text.family(
+        "tracepipe_spans_lost",
+        "counter",
+        "Spans lost between a decision and the exporters.",
+    );
+    for (reason, count) in &ingest.lost {
+        text.sample("tracepipe_spans_lost", &[("reason", reason)], *count);
+    }
+    text.family(
+        "tracepipe_spans_buffered",
+        "gauge",
+        "Spans that wait for their decision or for room to leave.",
+    );
+    text.sample("tracepipe_spans_buffered", &[], ingest.buffered);
+    text.family(
+        "tracepipe_spans_kept",
+        "counter",
+        "Spans handed to the exporters, by the policy that kept them.",
+    );
+    for (policy, count) in account.sampling.policies.iter().zip(&ingest.kept) {
+        text.sample("tracepipe_spans_kept", &[("policy", policy)], *count);
+    }
+    exporters_into(text, &account.exporters);
+}
+
+fn requests_into(text: &mut Exposition, account: &Account, unit: &str, figure: fn(&Requests) -> u64) {
+    let transports: [(Transport, &TransportAccount); 2] = [
+        (Transport::Grpc, &account.ingest.grpc),
+        (Transport::Http, &account.ingest.http),
+    ];
+    let name = format!("tracepipe_{unit}_received");
+    text.family(
+        &name,
+        "counter",
+        "Requests read to their end or turned away, or the bytes of their bodies.",
+    );
+    for (transport, requests) in transports {
+        text.sample(
+            &name,
+            &[("transport", transport.label())],
+            figure(&requests.received),
+        );
+    }
+    let name = format!("tracepipe_{unit}_refused");
+    text.family(
+        &name,
+        "counter",
+        "Requests refused, by reason, or the bytes of their bodies.",
+    );
+    for (transport, requests) in transports {
+        for (reason, refused) in &requests.refused {
+            text.sample(
+                &name,
+                &[("transport", transport.label()), ("reason", reason)],
+                figure(refused),
+            );
+        }
+    }
+    let name = format!("tracepipe_{unit}_malformed");
+    text.family(
+        &name,
+        "counter",
+        "Requests that were not valid, by reason, or the bytes of their bodies.",
+    );
+    for (transport, requests) in transports {
+        for (reason, malformed) in &requests.malformed {
+            text.sample(
+                &name,
+                &[("transport", transport.label()), ("reason", reason)],
+                figure(malformed),
+            );
+        }
+    }
+    let name = format!("tracepipe_{unit}_accepted");
+    text.family(
+        &name,
+        "counter",
+        "Requests answered with success, or the bytes of their bodies.",
+    );
+    for (transport, requests) in transports {
+        text.sample(
+            &name,
+            &[("transport", transport.label())],
+            figure(&requests.accepted),
+        );
+    }
+}
+
+fn exporters_into(text: &mut Exposition, exporters: &[ExporterAccount]) {
+    text.family(
+        "tracepipe_exporter_spans_exported",
+        "counter",
+        "Kept spans that the backend took.",
+    );
+    for exporter in exporters {
+        text.sample(
+            "tracepipe_exporter_spans_exported",
+            &[("exporter", &exporter.id)],
+            exporter.exported,
+        );
+    }
+    text.family(
+        "tracepipe_exporter_spans_lost",
+        "counter",
+        "Kept spans given up by an exporter, by reason.",
+    );
+    for exporter in exporters {
+        for (reason, lost) in &exporter.lost {
+            let labels = [("exporter", exporter.id.as_str()), ("reason", reason)];
+            text.sample("tracepipe_exporter_spans_lost", &labels, *lost);
+        }
+    }
+    text.family(
+        "tracepipe_exporter_spans_waiting",
+        "gauge",
+        "Kept spans in the batch or in the exporter's queue.",
+    );
+    for exporter in exporters {
+        text.sample(
+            "tracepipe_exporter_spans_waiting",
+            &[("exporter", &exporter.id)],
+            exporter.waiting,
+        );
+    }
+    text.family(
+        "tracepipe_exporter_spans_in_flight",
+        "gauge",
+        "Kept spans in a request without an answer.",
+    );
+    for exporter in exporters {
+        text.sample(
+            "tracepipe_exporter_spans_in_flight",
+            &[("exporter", &exporter.id)],
+            exporter.in_flight,
+        );
+    }
+    text.family(
+        "tracepipe_exporter_requests",
+        "counter",
+        "Requests to the backend, repeated ones included.",
+    );
+    for exporter in exporters {
+        text.sample(
+            "tracepipe_exporter_requests",
+            &[("exporter", &exporter.id)],
+            exporter.requests,
+        );
+    }
+    text.family(
+        "tracepipe_exporter_requests_failed",
+        "counter",
+        "Requests to the backend that failed, by reason.",
+    );
+    for exporter in exporters {
+        for (reason, failed) in &exporter.failed_requests {
+            let labels = [("exporter", exporter.id.as_str()), ("reason", reason)];
+            text.sample("tracepipe_exporter_requests_failed", &labels, *failed);
+        }
+    }
+    text.family(
+        "tracepipe_exporter_queue_bytes",
+        "gauge",
+        "Bytes of the batches in the exporter's queue.",
+    );
+    for exporter in exporters {
+        text.sample(
+            "tracepipe_exporter_queue_bytes",
+            &[("exporter", &exporter.id)],
+            exporter.queue_bytes,
+        );
+    }
+}
+
+/// The figures that dashboards made for the OpenTelemetry Collector look for.
+fn upstream_into(text: &mut Exposition, account: &Account) {
+    let sampling = &account.sampling;
+    const TRACES_SAMPLED: &str = "otelcol_processor_tail_sampling_count_traces_sampled";
+    text.family(
+        TRACES_SAMPLED,
+        "counter",
+        "Traces that each policy wanted or did not want.",
+    );
+    for (policy, stats) in sampling.policies.iter().zip(&sampling.policy_stats) {
+        text.sample(
+            TRACES_SAMPLED,
+            &[("policy", policy), ("sampled", "true")],
+            stats.wanted_traces,
+        );
+        text.sample(
+            TRACES_SAMPLED,
+            &[("policy", policy), ("sampled", "false")],
+            stats.unwanted_traces,
+        );
+    }
+    const KEPT: &str = "tracepipe_tail_sampling_traces_kept";
+    text.family(
+        KEPT,
+        "counter",
+        "Traces kept, by the policy that kept them: the first that wanted them.",
+    );
+    for (policy, stats) in sampling.policies.iter().zip(&sampling.policy_stats) {
+        text.sample(KEPT, &[("policy", policy)], stats.sampled_traces);
+    }
+    const GLOBAL: &str = "otelcol_processor_tail_sampling_global_count_traces_sampled";
+    text.family(GLOBAL, "counter", "Traces decided.");
+    text.sample(GLOBAL, &[("sampled", "true")], sampling.sampled_traces);
+    text.sample(GLOBAL, &[("sampled", "false")], sampling.not_sampled_traces);
+    const EARLY: &str = "tracepipe_tail_sampling_traces_decided_early";
+    text.family(EARLY, "counter", "Traces decided before their time, by reason.");
+    text.sample(
+        EARLY,
+        &[("reason", "num_traces")],
+        sampling.decided_early_num_traces,
+    );
+    text.sample(EARLY, &[("reason", "shutdown")], sampling.decided_early_shutdown);
+    for (name, kind, help, value) in [
+        (
+            "otelcol_processor_tail_sampling_new_trace_id_received",
+            "counter",
+            "Traces seen for the first time.",
+            sampling.new_traces,
+        ),
+        (
+            "otelcol_processor_tail_sampling_sampling_traces_on_memory",
+            "gauge",
+            "Traces waiting for a decision.",
+            sampling.open_traces,
+        ),
+        (
+            "tracepipe_tail_sampling_late_spans_kept",
+            "counter",
+            "Spans that came after their trace had been kept, and followed it.",
+            sampling.late_kept,
+        ),
+    ] {
+        text.family(name, kind, help);
+        text.sample(name, &[], value);
+    }
+    text.family(
+        "otelcol_exporter_sent_spans",
+        "counter",
+        "Kept spans that the backend took.",
+    );
+    for exporter in &account.exporters {
+        text.sample(
+            "otelcol_exporter_sent_spans",
+            &[("exporter", &exporter.id)],
+            exporter.exported,
+        );
+    }
+    text.family(
+        "otelcol_exporter_send_failed_spans",
+        "counter",
+        "Kept spans given up by an exporter.",
+    );
+    for exporter in &account.exporters {
+        let lost: u64 = exporter.lost.values().sum();
+        text.sample(
+            "otelcol_exporter_send_failed_spans",
+            &[("exporter", &exporter.id)],
+            lost,
+        );
+    }
+    text.family(
+        "otelcol_exporter_queue_size",
+        "gauge",
+        "Batches in the exporter's queue.",
+    );
+    for exporter in &account.exporters {
+        text.sample(
+            "otelcol_exporter_queue_size",
+            &[("exporter", &exporter.id)],
+            exporter.queue_batches,
+        );
+    }
+}
+
+fn process_into(text: &mut Exposition, process: &ProcessFigures) {
+    text.family("otelcol_process_uptime", "counter", "Seconds since the start.");
+    text.sample("otelcol_process_uptime", &[], process.uptime_seconds);
+    text.family(
+        "otelcol_process_cpu_seconds",
+        "counter",
+        "CPU time, user and system, in seconds.",
+    );
+    text.sample("otelcol_process_cpu_seconds", &[], process.cpu_seconds);
+    text.family("otelcol_process_memory_rss", "gauge", "Resident size in bytes.");
+    text.sample("otelcol_process_memory_rss", &[], process.resident_bytes);
+    text.family(
+        "tracepipe_memory_accounted_bytes",
+        "gauge",
+        "What the memory limiter's account comes to, in bytes.",
+    );
+    text.sample("tracepipe_memory_accounted_bytes", &[], process.accounted_bytes);
+}
+
+#[derive(Default)]
+struct Exposition {
+    out: String,
+}
+
+impl Exposition {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a String cannot fail.
+        writeln!(self.out, "# HELP {name} {help}\n# TYPE {name} {kind}").unwrap_or_default();
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        self.out.push_str(name);
+        for (index, (label, text)) in labels.iter().enumerate() {
+            self.out.push(if index == 0 { '{' } else { ',' });
+            write!(self.out, "{label}=\"").unwrap_or_default();
+            for c in text.chars() {
+                match c {
+                    '\\' => self.out.push_str("\\\\"),
+                    '"' => self.out.push_str("\\\""),
+                    '\n' => self.out.push_str("\\n"),
+                    c => self.out.push(c),
+                }
+            }
+            self.out.push('"');
+        }
+        if !labels.is_empty() {
+            self.out.push('}');
+        }
+        writeln!(self.out, " {value}").unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_values_are_escaped() {
+        let mut text = Exposition::default();
+        text.sample("m", &[("policy", "a\"b\\c\nd"), ("x", "y")], 1);
+        assert_eq!(text.out, "m{policy=\"a\\\"b\\\\c\\nd\",x=\"y\"} 1\n");
+    }
+
+    #[test]
+    fn every_family_is_announced_once_before_its_samples() {
+        let account = Account {
+            exporters: vec![ExporterAccount {
+                id: "awsxray".into(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let text = metrics_text(&account, &ProcessFigures::default());
+        let mut seen = std::collections::BTreeSet::new();
+        for line in text.lines() {
+            if let Some(family) = line.strip_prefix("# TYPE ") {
+                let name = family.split(' ').next().unwrap_or_default();
+                assert!(seen.insert(name.to_owned()), "{name} twice");
+            } else if !line.starts_with('#') {
+                let name = line.split(['{', ' ']).next().unwrap_or_default();
+                assert!(seen.contains(name), "{name} without a type");
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The tracepipe collector, in the order of a span's way:
+//!
+//! [`receiver`] -> [`ingest`] -> [`batcher`] -> [`exporter`], wired by [`pipeline`]; [`limiter`] bounds it, [`account`]
+//! counts it, [`exposition`] and [`admin`] show it, [`shutdown`] empties it.
+
+pub mod account;
+pub mod admin;
+pub mod batcher;
+pub mod clock;
+pub mod exporter;
+pub mod exposition;
+pub mod ingest;
+pub mod limiter;
+pub mod pipeline;
+pub mod process;
+pub mod receiver;
+pub mod shutdown;

@@ -1,0 +1,242 @@
+//! OTLP over gRPC: unary calls of TraceService/Export, spoken directly over hyper's HTTP/2.
+//!
+//! Why not a generated tonic server: it buffers a message before anybody can ask the memory limiter, copies it once
+//! more, and answers an oversize message with OUT_OF_RANGE, which OTLP clients repeat for ever. A unary call is a
+//! 5-byte prefix and a message; with it both protocols share one body reader. Codes and status headers are tonic's.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prost::Message;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tracepipe_otlp::proto;
+
+use super::body::{Admitted, BodyReader, Encoding};
+use super::unary_body::UnaryBody;
+use super::{Rejection, Shared, drive};
+use crate::ingest::Accepted;
+
+const SERVICES: &str = "/opentelemetry.proto.collector.";
+const EXPORT_TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
+/// Compression flag and message length (gRPC over HTTP/2, "Length-Prefixed-Message").
+const PREFIX_BYTES: usize = 5;
+
+/// Requests at a time on one connection; an SDK has one or two.
+const STREAMS_MAX: u32 = 128;
+/// Bytes a sender may be ahead of us, per request and per connection. They are held in the connection's buffers, which
+/// the limiter sees only as resident size, so they are small.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
+const HEADERS_BYTES_MAX: u32 = 16 * 1024;
+/// Streams reset by the peer before we looked at them: more ends the connection (CVE-2023-44487).
+const PENDING_RESETS_MAX: usize = 20;
+
+/// Serves one connection.
+pub(super) async fn serve(stream: TcpStream, shared: Rc<Shared>, closing: watch::Receiver<bool>) {
+    let service = service_fn(move |request| answer(request, Rc::clone(&shared)));
+    let connection = hyper::server::conn::http2::Builder::new(LocalExecutor)
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(HEADERS_BYTES_MAX)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        .keep_alive_interval(std::time::Duration::from_secs(60))
+        .keep_alive_timeout(std::time::Duration::from_secs(20))
+        .serve_connection(TokioIo::new(stream), service);
+    drive(connection, |connection| connection.graceful_shutdown(), closing).await;
+}
+
+/// Runs a connection's streams on the ingest owner's own thread.
+#[derive(Clone, Copy)]
+struct LocalExecutor;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, stream: F) {
+        tokio::task::spawn_local(stream);
+    }
+}
+
+async fn answer(request: Request<Incoming>, shared: Rc<Shared>) -> Result<Response<UnaryBody>, Infallible> {
+    let mut wire_bytes = 0;
+    let read = read(request, &shared, &mut wire_bytes).await;
+    Ok(match shared.take(wire_bytes, read) {
+        Ok(accepted) => success(&accepted),
+        Err(rejection) => failure(&rejection),
+    })
+}
+
+async fn read(
+    request: Request<Incoming>,
+    shared: &Shared,
+    wire_bytes: &mut u64,
+) -> Result<Admitted, Rejection> {
+    check_path(request.uri().path())?;
+    check_content_type(request.headers())?;
+    let encoding = encoding(request.headers())?;
+    let mut reader = BodyReader {
+        limiter: &shared.limiter,
+        // The bound is the message's; the prefix comes on top.
+        max_bytes: shared.max_request_bytes + PREFIX_BYTES as u64,
+        wire_bytes: 0,
+    };
+    let announced = announced(request.headers());
+    let read = reader.read(request.into_body(), announced).await;
+    *wire_bytes = reader.wire_bytes;
+    let mut admitted = read?;
+    let compressed = unframe(&mut admitted.bytes, shared.max_request_bytes)?;
+    reader.max_bytes = shared.max_request_bytes;
+    match (compressed, encoding) {
+        (false, _) => Ok(admitted),
+        (true, Encoding::Identity) => Err(Rejection::Malformed(
+            "the message is marked as compressed but grpc-encoding names nothing".into(),
+        )),
+        (true, encoding @ Encoding::Gzip) => reader.decompress(admitted, encoding),
+    }
+}
+
+fn check_path(path: &str) -> Result<(), Rejection> {
+    if path == EXPORT_TRACES {
+        return Ok(());
+    }
+    Err(match path.strip_prefix(SERVICES) {
+        Some(service) if service.starts_with("metrics.") => Rejection::NoPipeline { signal: "metrics" },
+        Some(service) if service.starts_with("logs.") => Rejection::NoPipeline { signal: "logs" },
+        Some(_) | None => Rejection::NotFound(path.chars().take(200).collect()),
+    })
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), Rejection> {
+    let given = headers
+        .get(header::CONTENT_TYPE)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
+    let subtype = given.strip_prefix(b"application/grpc");
+    if subtype.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+proto") || rest.starts_with(b";")) {
+        return Ok(());
+    }
+    Err(Rejection::ContentType(
+        String::from_utf8_lossy(given).chars().take(200).collect(),
+    ))
+}
+
+fn encoding(headers: &HeaderMap) -> Result<Encoding, Rejection> {
+    match headers.get("grpc-encoding").map(HeaderValue::as_bytes) {
+        None | Some(b"identity") => Ok(Encoding::Identity),
+        Some(b"gzip") => Ok(Encoding::Gzip),
+        Some(other) => Err(Rejection::Encoding(
+            String::from_utf8_lossy(other).chars().take(200).collect(),
+        )),
+    }
+}
+
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Takes the prefix off; says whether the message is compressed.
+fn unframe(bytes: &mut Bytes, max_bytes: u64) -> Result<bool, Rejection> {
+    let Some(prefix) = bytes.first_chunk::<PREFIX_BYTES>() else {
+        return Err(Rejection::Malformed("the call has no message".into()));
+    };
+    let [flag, length @ ..] = *prefix;
+    let length = u64::from(u32::from_be_bytes(length));
+    if length > max_bytes {
+        return Err(Rejection::TooLarge { max_bytes });
+    }
+    let message = bytes.slice(PREFIX_BYTES..);
+    if message.len() as u64 != length {
+        return Err(Rejection::Malformed(format!(
+            "the message should have {length} bytes but {} came; a unary call has exactly one message",
+            message.len()
+        )));
+    }
+    *bytes = message;
+    match flag {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(Rejection::Malformed(format!(
+            "{other} is not a gRPC compression flag"
+        ))),
+    }
+}
+
+fn success(accepted: &Accepted) -> Response<UnaryBody> {
+    let message = accepted.response();
+    let length = message.encoded_len();
+    let mut framed = BytesMut::with_capacity(PREFIX_BYTES + length);
+    framed.put_u8(0);
+    framed.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    framed.extend_from_slice(&message.encode_to_vec());
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    let mut response = Response::new(UnaryBody::with_trailers(framed.freeze(), trailers));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
+}
+
+/// A trailers-only answer with the `google.rpc.Status` in `grpc-status-details-bin`.
+fn failure(rejection: &Rejection) -> Response<UnaryBody> {
+    let details = proto::Status::encode_to_vec(&rejection.status());
+    let status =
+        tonic::Status::with_details(rejection.grpc_code(), rejection.message(), Bytes::from(details));
+    let mut response = status.into_http::<UnaryBody>();
+    if matches!(rejection, Rejection::Encoding(_)) {
+        response
+            .headers_mut()
+            .insert("grpc-accept-encoding", HeaderValue::from_static("identity,gzip"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_longer_than_the_bound_is_too_large_before_it_has_come() {
+        let mut claim = Bytes::from_static(&[0, 0xff, 0xff, 0xff, 0xff]);
+        assert_eq!(
+            unframe(&mut claim, 1_000),
+            Err(Rejection::TooLarge { max_bytes: 1_000 })
+        );
+    }
+
+    #[test]
+    fn a_call_has_exactly_one_message() {
+        for bad in [
+            &b""[..],
+            b"\0\0\0",
+            b"\0\0\0\0\x02a",
+            b"\0\0\0\0\x01ab",
+            b"\x02\0\0\0\0",
+        ] {
+            let mut bytes = Bytes::copy_from_slice(bad);
+            assert!(
+                matches!(unframe(&mut bytes, 1_000), Err(Rejection::Malformed(_))),
+                "{bad:?}"
+            );
+        }
+        let mut good = Bytes::from_static(b"\x01\0\0\0\x01a");
+        assert_eq!(unframe(&mut good, 1_000), Ok(true));
+        assert_eq!(&good[..], b"a");
+    }
+
+    #[test]
+    fn a_refusal_says_when_to_come_back_and_an_oversize_message_does_not() {
+        assert_eq!(Rejection::Memory.status().details.len(), 1);
+        assert!(Rejection::TooLarge { max_bytes: 1 }.status().details.is_empty());
+        let response = failure(&Rejection::Memory);
+        assert_eq!(response.headers()["grpc-status"], "14");
+        assert!(response.headers().contains_key("grpc-status-details-bin"));
+    }
+}

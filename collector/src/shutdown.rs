@@ -1,0 +1,113 @@
+//! Going down without losing a span:
+//!
+//! 1. SIGTERM: not ready, and everything as before for 5 s, while the endpoints move;
+//! 2. the listeners close, connections are told to finish (GOAWAY, `Connection: close`);
+//! 3. waiting traces are decided at their normal deadlines, for 60 s at most;
+//! 4. what is kept is flushed (in `pipeline.rs`), and the last account is logged.
+//!
+//! SIGINT, from a terminal where no endpoints move, leaves out step 1's wait. A second signal of either kind ends
+//! every wait: what is waiting is decided on what is known.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use crate::admin::Health;
+use crate::ingest::SharedIngest;
+
+/// Endpoints move when kube-proxy and clients have seen that the pod is not ready; a few seconds in practice.
+const ENDPOINTS_MOVE: Duration = Duration::from_secs(5);
+
+/// No trace is waited for longer than this, whatever `decision_wait` says: the pod's grace period is made from it.
+const DECISIONS_MAX: Duration = Duration::from_secs(60);
+
+/// What is stopped, in order.
+pub struct Draining {
+    /// Where traces wait.
+    pub ingest: SharedIngest,
+    /// The OTLP servers.
+    pub servers: JoinSet<()>,
+    /// Tells them to close.
+    pub close_receivers: watch::Sender<bool>,
+    /// Told when no trace is left.
+    pub drained: Rc<Notify>,
+    /// Not ready from the first moment.
+    pub health: Arc<Health>,
+}
+
+/// Waits for a signal, then goes through the steps until no trace is left.
+///
+/// # Errors
+/// When signals cannot be received.
+pub async fn run(mut draining: Draining) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let endpoints_move = signals.next().await;
+    draining.health.set_ready(false);
+    tracing::info!("shutting down: not ready any more");
+    let mut hurry = signals.wait(endpoints_move).await;
+
+    draining.close_receivers.send_replace(true);
+    tracing::info!("shutting down: no new requests");
+    let servers = async { while draining.servers.join_next().await.is_some() {} };
+    if !hurry {
+        tokio::select! {
+            () = servers => {}
+            _second = signals.next() => hurry = true,
+        }
+    }
+    if !hurry {
+        tokio::select! {
+            () = drained(&draining.ingest, &draining.drained) => {}
+            () = tokio::time::sleep(DECISIONS_MAX) => {}
+            _second = signals.next() => {}
+        }
+    }
+    draining.ingest.borrow_mut().decide_all();
+    tracing::info!("shutting down: every trace is decided, flushing");
+    Ok(())
+}
+
+async fn drained(ingest: &SharedIngest, drained: &Notify) {
+    while !ingest.borrow().is_empty() {
+        drained.notified().await;
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+// === impl Signals ===
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot receive signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The next signal: how long endpoints need after it.
+    async fn next(&mut self) -> Duration {
+        tokio::select! {
+            _ = self.terminate.recv() => ENDPOINTS_MOVE,
+            _ = self.interrupt.recv() => Duration::ZERO,
+        }
+    }
+
+    /// Waits; true when another signal came meanwhile.
+    async fn wait(&mut self, time: Duration) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(time) => false,
+            _ = self.next() => true,
+        }
+    }
+}
