@@ -1,0 +1,19 @@
+# Every command of the project. What each needs beyond Rust and a C compiler stands in its line of `make help`.
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
+		printf 'make %-8s %s\n' "$$name" "$$text"; done
+
+build: ## the collector, as it is shipped
+	@scripts/build.sh
+
+demo: ## builds the collector, runs it against a fake X-Ray under the traffic of an order system, shows what it did
+	@scripts/demo.sh
+
+test: ## every test this machine can run; needs Go, Python 3.11 and Node 20 for the real peers and clients
+	@scripts/test.sh
+
+lint: ## format, clippy, docs: what a commit must pass, without the tests
+	@scripts/test.sh lint

@@ -1,0 +1,185 @@
+#!/usr/bin/env bash
+# Runs the layers of tests in order, goes on after a failure, and ends with what ran, what was left out and why.
+#   scripts/test.sh         all
+#   scripts/test.sh lint    format, clippy, docs, licences
+# Exit status 1 when anything failed. The last line is "N passed, N failed, N skipped": each test counts, and so does
+# each layer that is one command; what was left out counts as skipped.
+# TRACEPIPE_XRAY_SCHEMA  AWS's published schema of a segment document; without it that check is left out.
+# CI=true                a missing program is a failure, not a reason to leave a layer out.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "$root/e2e/tools/lib.sh"
+cd "$root"
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
+# A relative path would mean another file to each process.
+if [ -n "${TRACEPIPE_XRAY_SCHEMA:-}" ]; then
+    [ -f "$TRACEPIPE_XRAY_SCHEMA" ] || die "TRACEPIPE_XRAY_SCHEMA names no file: $TRACEPIPE_XRAY_SCHEMA"
+    TRACEPIPE_XRAY_SCHEMA=$(realpath "$TRACEPIPE_XRAY_SCHEMA")
+    export TRACEPIPE_XRAY_SCHEMA
+fi
+
+passed=0 failed=0 skipped=0
+table=()    # a line for each layer that ran
+left_out=() # "what: why"
+child=0     # process group of the running layer; 0 when none runs
+readonly LAYER_LIMIT_S=1800 # a cold build on two cores takes a third; CI ends the whole at 5400
+scratch=$(mktemp -d)
+
+# stop_child: ends the running layer and all it started, which share a process group of their own.
+stop_child() {
+    local group=$child
+    child=0
+    [ "$group" -ne 0 ] || return 0
+    kill -TERM -- "-$group" 2>/dev/null || return 0
+    for _ in $(seq 50); do
+        kill -0 -- "-$group" 2>/dev/null || return 0
+        sleep 0.1
+    done
+    kill -KILL -- "-$group" 2>/dev/null || true
+}
+
+# A child that is ended before it runs its command still has its parent's traps, and must not clean up for it.
+finish() {
+    [ "$BASHPID" -eq "$$" ] || return 0
+    stop_child
+    rm -rf "$scratch"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# From "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 9 filtered out" to "3 0 1 9".
+readonly CARGO_RESULT='s/^test result: [^.]*\. \([0-9]*\) passed; \([0-9]*\) failed; \([0-9]*\) ignored; [0-9]* measured; \([0-9]*\) filtered out.*/\1 \2 \3 \4/p'
+
+# layer NAME PROGRAM ARGS...: runs one layer, shows its output as it comes, and counts. Never ends the script.
+# The exit status is the command's, so that a caller can leave out what builds on it.
+layer() {
+    local name=$1 log="$scratch/log" started=$SECONDS status=0 shown line a b c d
+    local results=0 ok=0 bad=0 ignored=0 other=0
+    shift
+    printf '\n== %s\n' "$name"
+    : >"$log"
+    # timeout gives the layer a process group of its own. The output goes by a file, not by a pipe: what a layer leaves
+    # behind would hold a pipe open for ever. The shell only waits, so that a signal is heard at once.
+    timeout --kill-after=10 "$LAYER_LIMIT_S" "$@" >"$log" 2>&1 </dev/null &
+    child=$!
+    tail -n +1 -f -s 0.2 --pid="$child" "$log" &
+    shown=$!
+    wait "$child" || status=$?
+    stop_child
+    wait "$shown" || true
+
+    # The sum over cargo test's closing lines; none in a layer that is one command.
+    while read -r a b c d; do
+        results=$((results + 1)) ok=$((ok + a)) bad=$((bad + b)) ignored=$((ignored + c)) other=$((other + d))
+    done < <(sed -n "$CARGO_RESULT" "$log")
+    [ "$ignored" -eq 0 ] || left_out+=("$ignored tests of $name: marked as ignored in the code")
+    # A test that finds a peer missing says so in a line of its own and ends; cargo counts it as passed.
+    while read -r line; do
+        left_out+=("$line")
+        ok=$((ok - 1)) ignored=$((ignored + 1))
+    done < <(sed -n 's/.*left out: //p' "$log")
+    if [ "$results" -eq 0 ]; then
+        [ "$status" -ne 0 ] || ok=1
+    elif [ $((ok + bad + ignored)) -eq 0 ] && [ "$other" -gt 0 ]; then
+        echo "no test has this name any more: $*"
+        status=1
+    fi
+    if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
+    passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + ignored))
+    row "$name" "$((SECONDS - started))" "$ok" "$bad"
+    case "$status" in
+    0) printf '== %s: passed in %d s\n' "$name" "$((SECONDS - started))" ;;
+    124 | 137) printf '== %s: FAILED: not over after %d s\n' "$name" "$LAYER_LIMIT_S" ;;
+    *) printf '== %s: FAILED (status %d) in %d s\n' "$name" "$status" "$((SECONDS - started))" ;;
+    esac
+    return "$status"
+}
+
+row() { table+=("$(printf '%-34s %6s s %7s %7s' "$1" "$2" "$3" "$4")"); }
+
+# leave_out WHAT WHY
+leave_out() {
+    left_out+=("$1: $2")
+    skipped=$((skipped + 1))
+    printf '\n== %s: left out: %s\n' "$1" "$2"
+}
+
+# missing PROGRAM...: prints those that are not on the path.
+missing() {
+    for program in "$@"; do command -v "$program" >/dev/null 2>&1 || printf '%s ' "$program"; done
+}
+
+closing() {
+    printf '\n%-34s %8s %7s %7s\n' layer time passed failed
+    printf '%s\n' "${table[@]}"
+    printf '%-34s %6s s %7s %7s\n' all "$SECONDS" "$passed" "$failed"
+    for one in "${left_out[@]}"; do printf 'left out: %s\n' "$one"; done
+    printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+    [ "$failed" -eq 0 ]
+}
+
+# === the layers ===
+
+lint_layers() {
+    layer "format" cargo fmt --all --check || true
+    layer "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings || true
+    layer "docs" env RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings" cargo doc --workspace --no-deps --locked || true
+    if [ -n "$(missing python3)" ]; then
+        leave_out "licences and bans" "python3 is not on the path"
+    else
+        layer "licences and bans" python3 scripts/check_dependencies.py || true
+    fi
+}
+
+# Every test that needs nothing but this checkout: all test targets except the cross-process ones.
+unit_layer() {
+    local targets
+    targets=$(cargo metadata --format-version 1 --no-deps --offline | sed 's/{"kind"/\n&/g' |
+        sed -n 's/^{"kind":\["test"\].*"name":"\([^"]*\)".*/--test \1/p' | grep -v -x -e '--test proc') || true
+    # shellcheck disable=SC2086 # words on purpose
+    layer "unit" cargo test --workspace --locked --no-fail-fast --lib --bins $targets || true
+    layer "examples in docs" cargo test --workspace --locked --no-fail-fast --doc || true
+}
+
+# What the released binaries do: real processes, real clients, the upstream collector.
+proc_layers() {
+    local status=0 absent proc=(cargo test --release -p tracepipe-e2e --test proc --locked --no-fail-fast --)
+    # shellcheck disable=SC2016 # expanded by the shell that runs it
+    layer "build" bash -c 'scripts/build.sh demo >"$0"' "$scratch/build.env" || status=$?
+    if [ "$status" -ne 0 ]; then
+        leave_out "cross-process tests, parity, demo" "the release build failed"
+        return 0
+    fi
+    eval "$(cat "$scratch/build.env")"
+
+    absent=$(missing go python3 node npm)
+    if [ -n "$absent" ] && [ "${CI:-}" != true ]; then
+        leave_out "peers and clients" "not on the path: $absent"
+    else
+        # shellcheck disable=SC2016
+        layer "peers and clients" bash -c 'e2e/tools/setup.sh >"$0"' "$scratch/peers.env" || : >"$scratch/peers.env"
+        eval "$(cat "$scratch/peers.env")"
+    fi
+    layer "cross-process" "${proc[@]}" --skip parity:: || true
+    # Two collectors under load are compared by what they keep: alone on the machine, or a refusal makes the run void.
+    if [ -n "${TRACEPIPE_OTELCOL:-}" ]; then
+        layer "parity with upstream" "${proc[@]}" parity:: || true
+    else
+        leave_out "parity with upstream" "there is no upstream collector to compare with"
+    fi
+    layer "demo" "$TRACEPIPE_DEMO" || true
+}
+
+need cargo "install Rust by rustup; rust-toolchain.toml names the version"
+case "${1:-all}" in
+all)
+    lint_layers
+    unit_layer
+    proc_layers
+    ;;
+lint) lint_layers ;;
+*) die "unknown argument $1: lint is the only one" ;;
+esac
+closing
