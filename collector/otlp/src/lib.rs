@@ -1,0 +1,20 @@
+//! OTLP as bytes. See the modules in the order of a span's way:
+//! [`json`] -> [`walk`] -> [`store`] -> [`edit`] -> [`view`]; [`proto`] has the few prost messages, [`check`] what a
+//! request may look like.
+
+pub mod check;
+mod decode;
+pub mod edit;
+pub mod head;
+pub mod id;
+pub mod json;
+pub mod proto;
+pub mod store;
+#[cfg(test)]
+mod testing;
+pub mod view;
+pub mod walk;
+mod wire;
+
+pub use head::{SpanDefect, SpanHead};
+pub use id::{SpanId, TraceId};

@@ -1,0 +1,311 @@
+//! One pass over a request's wire bytes: finds each span's few fields and what its context is, and checks the whole
+//! structure, so that everything that is admitted can be decoded later.
+
+use std::ops::Range;
+
+use crate::check::{Shape, VALUE_DEPTH_MAX, check_field, check_key_value, skip_plain_attributes};
+use crate::decode::{span_id, status_code, trace_id};
+use crate::head::{SpanDefect, SpanHead};
+use crate::id::{SpanId, TraceId};
+use crate::view::StatusCode;
+use crate::wire::{Cursor, Fault, WireError, WireType, offset_of, split_key};
+
+/// The bytes are not an `ExportTraceServiceRequest` that can be taken. Nothing of it is.
+pub type WalkError = WireError;
+
+/// Longest request in bytes: offsets have 32 bits in the store. Receivers have far smaller limits.
+pub const REQUEST_BYTES_MAX: usize = 1 << 30;
+
+/// A span with both ids needs this many bytes: its own key and length, and 18 and 10 bytes of ids.
+const VALID_SPAN_BYTES_MIN: usize = 30;
+
+/// A request may have this many spans more than fit in its bytes with both ids. A head is larger than an empty span (2
+/// bytes): a hostile request must not choose how many heads there are.
+const SPARE_SPANS: usize = 1024;
+
+/// A message may have its fields before, between and after its spans, in this many pieces at most. Encoders need two.
+const PIECES_MAX: usize = 1024;
+
+/// Heads that are kept room for between requests: about 0.7 MB.
+const HEADS_KEPT: usize = 8192;
+
+/// Walks requests. Keep one and use it again: it allocates only for requests larger than those before.
+#[derive(Debug, Default)]
+pub struct RequestWalk {
+    spans: Vec<SpanHead>,
+    contexts: Vec<ContextPieces>,
+    resource_pieces: Vec<Range<usize>>,
+    scope_pieces: Vec<Range<usize>>,
+}
+
+/// What stands around the spans of one `ScopeSpans`, as places in the request: bytes that can be copied as they are,
+/// in this order. Only a `ScopeSpans` with spans has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ContextHead<'a> {
+    /// All fields of its `ResourceSpans` but `scope_spans`, unknown ones included.
+    pub resource: &'a [Range<usize>],
+    /// All its fields but `spans`, unknown ones included.
+    pub scope: &'a [Range<usize>],
+}
+
+/// A [`ContextHead`] as indexes into the pieces.
+#[derive(Debug, Clone)]
+struct ContextPieces {
+    resource: Range<usize>,
+    scope: Range<usize>,
+}
+
+// === impl RequestWalk ===
+
+impl RequestWalk {
+    /// Without any room.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next request; what was known of the one before is gone.
+    ///
+    /// # Errors
+    /// [`WalkError`] exactly when `decode_traces` fails on these bytes, and on three things that no client does: more
+    /// than [`REQUEST_BYTES_MAX`] bytes, over a thousand spans too short to have ids, and over a thousand fields
+    /// scattered between spans. Then `spans` is empty. A span with a bad id is no error: see [`SpanHead::defect`]. A
+    /// parent id that is not 8 bytes long can name no span and counts as absent.
+    pub fn walk(&mut self, request: &[u8]) -> Result<(), WalkError> {
+        self.clear();
+        let result = self.request(request).map_err(|fault| fault.within(request));
+        if result.is_err() {
+            self.clear();
+        }
+        result
+    }
+
+    /// The spans of the last request, in its order.
+    pub fn spans(&self) -> &[SpanHead] {
+        &self.spans
+    }
+
+    /// Number of contexts of the last request.
+    pub fn context_count(&self) -> usize {
+        self.contexts.len()
+    }
+
+    /// What stands around the spans whose `context` this is; empty if none has it.
+    pub fn context(&self, index: u32) -> ContextHead<'_> {
+        match self.contexts.get(index as usize) {
+            Some(pieces) => ContextHead {
+                resource: &self.resource_pieces[pieces.resource.clone()],
+                scope: &self.scope_pieces[pieces.scope.clone()],
+            },
+            None => ContextHead {
+                resource: &[],
+                scope: &[],
+            },
+        }
+    }
+
+    /// Bytes that are held from one request to the next and while one is looked at: at most about three times the
+    /// largest request's, usually far less.
+    pub fn memory_bytes(&self) -> usize {
+        self.spans.capacity() * size_of::<SpanHead>()
+            + self.contexts.capacity() * size_of::<ContextPieces>()
+            + (self.resource_pieces.capacity() + self.scope_pieces.capacity()) * size_of::<Range<usize>>()
+    }
+
+    fn clear(&mut self) {
+        self.spans.clear();
+        self.contexts.clear();
+        self.resource_pieces.clear();
+        self.scope_pieces.clear();
+        if self.spans.capacity() > HEADS_KEPT {
+            // The rare large request must not be paid for ever after.
+            *self = Self::default();
+        }
+    }
+
+    fn request(&mut self, request: &[u8]) -> Result<(), Fault> {
+        if request.len() > REQUEST_BYTES_MAX {
+            return Err(Fault::at(request, "the request is too long"));
+        }
+        let mut cursor = Cursor::new(request);
+        while !cursor.is_empty() {
+            let place = cursor.rest();
+            match cursor.key()? {
+                (1, WireType::Bytes) => self.resource_spans(request, cursor.bytes()?)?,
+                key => check_field(Shape::Request, key, &mut cursor, VALUE_DEPTH_MAX, place)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn resource_spans(&mut self, request: &[u8], message: &[u8]) -> Result<(), Fault> {
+        let first_context = self.contexts.len();
+        let first_piece = self.resource_pieces.len();
+        let mut cursor = Cursor::new(message);
+        while !cursor.is_empty() {
+            let place = cursor.rest();
+            match cursor.key()? {
+                (2, WireType::Bytes) => self.scope_spans(request, cursor.bytes()?)?,
+                key => {
+                    check_field(Shape::ResourceSpans, key, &mut cursor, VALUE_DEPTH_MAX, place)?;
+                    let piece = range_before(request, place, &cursor);
+                    push_piece(&mut self.resource_pieces, first_piece, piece, place)?;
+                }
+            }
+        }
+        if self.contexts.len() == first_context {
+            self.resource_pieces.truncate(first_piece);
+        }
+        for context in &mut self.contexts[first_context..] {
+            context.resource = first_piece..self.resource_pieces.len();
+        }
+        Ok(())
+    }
+
+    fn scope_spans(&mut self, request: &[u8], message: &[u8]) -> Result<(), Fault> {
+        let spans_max = request.len() / VALID_SPAN_BYTES_MIN + SPARE_SPANS;
+        let context = self.contexts.len() as u32;
+        let first_span = self.spans.len();
+        let first_piece = self.scope_pieces.len();
+        let mut cursor = Cursor::new(message);
+        while !cursor.is_empty() {
+            let place = cursor.rest();
+            match cursor.key()? {
+                (2, WireType::Bytes) => {
+                    let mut head = span_head(cursor.bytes()?)?;
+                    head.record = range_before(request, place, &cursor);
+                    head.context = context;
+                    if self.spans.len() == spans_max {
+                        return Err(Fault::at(place, "too many spans are too short to have ids"));
+                    }
+                    self.spans.push(head);
+                }
+                key => {
+                    check_field(Shape::ScopeSpans, key, &mut cursor, VALUE_DEPTH_MAX, place)?;
+                    let piece = range_before(request, place, &cursor);
+                    push_piece(&mut self.scope_pieces, first_piece, piece, place)?;
+                }
+            }
+        }
+        if self.spans.len() == first_span {
+            self.scope_pieces.truncate(first_piece);
+        } else {
+            let scope = first_piece..self.scope_pieces.len();
+            // The resource's pieces are known when its message ends.
+            self.contexts.push(ContextPieces {
+                resource: 0..0,
+                scope,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// From where `place` begins to what `cursor` has not read.
+#[inline]
+fn range_before(request: &[u8], place: &[u8], cursor: &Cursor<'_>) -> Range<usize> {
+    let start = offset_of(request, place);
+    start..start + place.len() - cursor.rest().len()
+}
+
+fn push_piece(
+    pieces: &mut Vec<Range<usize>>,
+    first: usize,
+    piece: Range<usize>,
+    place: &[u8],
+) -> Result<(), Fault> {
+    let count = pieces.len() - first;
+    match pieces[first..].last_mut() {
+        Some(last) if last.end == piece.start => last.end = piece.end,
+        _ if count == PIECES_MAX => {
+            return Err(Fault::at(place, "too many fields are scattered between spans"));
+        }
+        _ => pieces.push(piece),
+    }
+    Ok(())
+}
+
+/// The keys of a span's usual fields. Keys are matched whole, number and wire type at once: one jump per field.
+mod key {
+    use crate::wire::WireType::{Bytes, Fixed32, Fixed64, Varint};
+    use crate::wire::key_of;
+
+    pub(super) const TRACE_ID: u32 = key_of(1, Bytes);
+    pub(super) const SPAN_ID: u32 = key_of(2, Bytes);
+    pub(super) const PARENT_SPAN_ID: u32 = key_of(4, Bytes);
+    pub(super) const NAME: u32 = key_of(5, Bytes);
+    pub(super) const KIND: u32 = key_of(6, Varint);
+    pub(super) const START_TIME: u32 = key_of(7, Fixed64);
+    pub(super) const END_TIME: u32 = key_of(8, Fixed64);
+    pub(super) const ATTRIBUTE: u32 = key_of(9, Bytes);
+    pub(super) const STATUS: u32 = key_of(15, Bytes);
+    pub(super) const FLAGS: u32 = key_of(16, Fixed32);
+}
+
+#[inline]
+fn span_head(message: &[u8]) -> Result<SpanHead, Fault> {
+    let mut trace = TraceId::default();
+    let mut span = SpanId::default();
+    let mut parent = SpanId::default();
+    let (mut start, mut end) = (0, 0);
+    let mut status = StatusCode::Unset;
+    let mut flags = 0;
+    let mut cursor = Cursor::new(message);
+    while !cursor.is_empty() {
+        let place = cursor.rest();
+        match cursor.raw_key()? {
+            key::ATTRIBUTE => {
+                check_key_value(cursor.bytes()?, VALUE_DEPTH_MAX)?;
+                cursor = Cursor::new(skip_plain_attributes(key::ATTRIBUTE as u8, cursor.rest()));
+            }
+            key::TRACE_ID => trace = trace_id(cursor.bytes()?),
+            key::SPAN_ID => span = span_id(cursor.bytes()?),
+            key::PARENT_SPAN_ID => parent = span_id(cursor.bytes()?),
+            key::START_TIME => start = cursor.fixed64()?,
+            key::END_TIME => end = cursor.fixed64()?,
+            key::NAME => drop(cursor.bytes()?),
+            key::KIND => drop(cursor.varint()?),
+            key::STATUS => read_status(cursor.bytes()?, &mut status)?,
+            key::FLAGS => flags = cursor.fixed32()?,
+            key => check_field(
+                Shape::Span,
+                split_key(key, place)?,
+                &mut cursor,
+                VALUE_DEPTH_MAX,
+                place,
+            )?,
+        }
+    }
+    let defect = match (trace.is_valid(), span.is_valid()) {
+        (false, _) => Some(SpanDefect::TraceId),
+        (true, false) => Some(SpanDefect::SpanId),
+        (true, true) => None,
+    };
+    Ok(SpanHead {
+        trace_id: trace,
+        span_id: span,
+        is_root: !parent.is_valid(),
+        start_time_unix_nano: start,
+        end_time_unix_nano: end,
+        status,
+        flags,
+        record: 0..0,
+        context: 0,
+        defect,
+    })
+}
+
+/// The code is the only field that matters; of several messages the last code stands.
+fn read_status(message: &[u8], status: &mut StatusCode) -> Result<(), Fault> {
+    let mut cursor = Cursor::new(message);
+    while !cursor.is_empty() {
+        let place = cursor.rest();
+        match cursor.key()? {
+            (3, WireType::Varint) => *status = status_code(cursor.varint()?),
+            key => check_field(Shape::Status, key, &mut cursor, VALUE_DEPTH_MAX, place)?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
