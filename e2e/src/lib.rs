@@ -1,0 +1,27 @@
+//! Fakes, load generator, demo and the tools of the cross-process tests.
+//!
+//! [`workload`] and [`order_system`] make traces whose fate is known, [`load`] sends them, [`collector`] runs the
+//! collector in between, [`fake_xray`] and [`otlp_sink`] take what it sends, [`account`] checks that nothing was
+//! lost on the way, [`service_map`] and [`waterfall`] show it; [`demo`] is all of them in one command.
+
+pub mod account;
+pub mod clock;
+pub mod collector;
+pub mod demo;
+pub mod documents;
+pub mod fake_xray;
+mod grpc;
+pub mod http_get;
+pub mod load;
+pub mod metrics;
+pub mod order_system;
+pub mod otlp_sink;
+pub mod process;
+pub mod rng;
+mod server;
+pub mod service_map;
+pub mod spans;
+pub mod terminal;
+pub mod waterfall;
+mod wire;
+pub mod workload;
