@@ -1,0 +1,23 @@
+//! Tests of real collector processes between real clients and fakes.
+//!
+//! They need `tracepipe-collector` beside this binary or in `TRACEPIPE_COLLECTOR`. Real peers and clients are named by
+//! `TRACEPIPE_OTELCOL`, `TRACEPIPE_PYTHON`, `TRACEPIPE_NODE_DIR` and `TRACEPIPE_XRAY_SCHEMA`; what is not named is left
+//! out, and a line on standard error that begins with `left out:` says so.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as the tests do"
+)]
+
+mod account;
+mod clients;
+mod demo;
+mod fake_process;
+mod hostile;
+mod lifecycle;
+mod line;
+mod otlp_export;
+mod parity;
+mod rig;
+mod xray_failures;
