@@ -151,6 +151,12 @@ pub struct ExporterAccount {
     pub queue_batches: u64,
     /// Requests sent, attempts included.
     pub requests: u64,
+    /// X-Ray documents that miss something because they were too large with it.
+    pub shrunk_documents: u64,
+    /// Attributes that were to be annotations of an X-Ray document and are its metadata.
+    pub annotations_spilled: u64,
+    /// Links that an X-Ray document has no room for.
+    pub links_dropped: u64,
     /// Requests that failed, by reason.
     pub failed_requests: BTreeMap<&'static str, u64>,
 }

@@ -1,5 +1,6 @@
 //! The collector's own ports: Prometheus metrics (8888) and health (13133). Neither shows a span or a setting.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,8 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clock::Clock;
 use crate::exposition::{ProcessFigures, metrics_text};
@@ -23,10 +23,13 @@ use crate::limiter::MemoryLimiter;
 use crate::pipeline::Snapshots;
 use crate::process;
 
-/// Connections at a time on each of the two ports: a scraper and a few probes need no more.
-const CONNECTIONS_MAX: usize = 32;
+/// Connections at a time on each of the two ports: a scraper and a few probes need no more. When there are more, the
+/// oldest makes room: an honest one is answered at once and is never the oldest for long.
+const CONNECTIONS_MAX: usize = 512;
 /// A request must be whole, and its answer taken, in this time.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(15);
+/// Out of descriptors or the like: the connections that end will free some.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A live ingest owner reads the resident size every `check_interval`; after this long without it is not alive.
 const BEAT_AGE_MAX: Duration = Duration::from_secs(30);
 /// A snapshot waits for room in the channel; a scraper gives up after 10 s by default.
@@ -120,29 +123,27 @@ impl Admin {
 }
 
 async fn serve(port: Port, listener: TcpListener, shared: Rc<Shared>) {
-    let room = Rc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
+    let mut in_order: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        while connections.try_join_next().is_some() {}
         let Ok((stream, _peer)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let Ok(permit) = Rc::clone(&room)
-            .try_acquire()
-            .map(tokio::sync::SemaphorePermit::forget)
-        else {
-            continue;
-        };
-        let (room, shared) = (Rc::clone(&room), Rc::clone(&shared));
-        connections.spawn_local(async move {
-            let () = permit;
+        while connections.try_join_next().is_some() {}
+        in_order.retain(|connection| !connection.is_finished());
+        if in_order.len() >= CONNECTIONS_MAX
+            && let Some(oldest) = in_order.pop_front()
+        {
+            oldest.abort();
+        }
+        let shared = Rc::clone(&shared);
+        in_order.push_back(connections.spawn_local(async move {
             let served = tokio::time::timeout(CONNECTION_TIME_MAX, connection(port, stream, shared)).await;
             if served.is_err() {
                 tracing::debug!(?port, "a connection was cut: it took too long");
             }
-            room.add_permits(1);
-        });
+        }));
     }
 }
 

@@ -25,6 +25,10 @@ pub struct SpanBatch {
     _held: Held,
 }
 
+/// A batch is full at this size whatever `batch` says: OTLP servers take 4 MiB by default (gRPC's default), and what
+/// is being filled must have a bound.
+const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// One trace of a batch, or a late part of one.
 #[derive(Debug, Clone)]
 pub struct TraceInBatch {
@@ -46,6 +50,8 @@ pub struct Batcher {
     edits: Vec<ResourceEdit>,
     limiter: MemoryLimiter,
     request: Vec<u8>,
+    /// The place of `request` in the memory account.
+    held: Vec<Held>,
     traces: Vec<TraceInBatch>,
     span_count: u64,
     /// When the batch that is being filled must go.
@@ -70,6 +76,7 @@ impl Batcher {
             edits: resource.iter().map(edit).collect(),
             limiter,
             request: Vec::new(),
+            held: Vec::new(),
             traces: Vec::new(),
             span_count: 0,
             due: None,
@@ -81,19 +88,17 @@ impl Batcher {
         self.due
     }
 
-    /// Spans in the batch that is being filled.
-    pub fn waiting(&self) -> u64 {
-        self.span_count
-    }
-
     /// Adds a trace. Gives the batches that are full: the one before it when the trace would make it too large, and
     /// the one it filled.
     pub fn push(&mut self, now: Duration, trace: &SampledTrace) -> [Option<Arc<SpanBatch>>; 2] {
-        let too_large =
+        let too_many =
             self.send_batch_max_size > 0 && self.span_count + trace.span_count > self.send_batch_max_size;
+        let too_large = too_many || self.request.len() + trace.spans.len() > BATCH_BYTES_MAX;
         let before = if too_large { self.take() } else { None };
         let start = self.request.len();
         apply_resource_edits(&trace.spans, &self.edits, &mut self.request);
+        self.held
+            .push(self.limiter.hold((self.request.len() - start) as u64));
         self.traces.push(TraceInBatch {
             trace_id: trace.trace_id,
             range: start..self.request.len(),
@@ -101,7 +106,8 @@ impl Batcher {
         });
         self.span_count += trace.span_count;
         self.due.get_or_insert(now + self.timeout);
-        let full = self.send_batch_size > 0 && self.span_count >= self.send_batch_size;
+        let full = (self.send_batch_size > 0 && self.span_count >= self.send_batch_size)
+            || self.request.len() >= BATCH_BYTES_MAX;
         [before, if full { self.take() } else { None }]
     }
 
@@ -111,7 +117,10 @@ impl Batcher {
         if self.traces.is_empty() {
             return None;
         }
-        let request = Bytes::from(std::mem::take(&mut self.request));
+        let mut request = std::mem::take(&mut self.request);
+        request.shrink_to_fit();
+        self.held.clear();
+        let request = Bytes::from(request);
         let held = self.limiter.hold(request.len() as u64);
         Some(Arc::new(SpanBatch {
             request,

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tracepipe_config::{ExporterKind, ExporterSettings};
 
 use crate::batcher::SpanBatch;
+use crate::limiter::MemoryLimiter;
 use debug::DebugExporter;
 use otlp::OtlpExporter;
 use progress::Progress;
@@ -42,9 +43,16 @@ impl Exporter {
     ///
     /// # Errors
     /// When something outside the configuration is missing: a region, a file of certificate authorities.
-    pub async fn build(settings: &ExporterSettings, queue_bytes_max: u64) -> anyhow::Result<Self> {
+    pub async fn build(
+        settings: &ExporterSettings,
+        limiter: &MemoryLimiter,
+        queue_bytes_max: u64,
+    ) -> anyhow::Result<Self> {
         let (backend, batches_max) = match &settings.kind {
-            ExporterKind::AwsXray(xray) => (Backend::Xray(XrayExporter::build(xray).await?), u64::MAX),
+            ExporterKind::AwsXray(xray) => (
+                Backend::Xray(XrayExporter::build(xray, limiter.clone()).await?),
+                u64::MAX,
+            ),
             ExporterKind::Otlp(otlp) => (Backend::Otlp(OtlpExporter::build(otlp)?), otlp.queue.queue_size),
             ExporterKind::Debug(debug) => (Backend::Debug(DebugExporter::new(debug)), u64::MAX),
         };
@@ -66,7 +74,13 @@ impl Exporter {
             let backend = Rc::clone(&self.backend);
             tasks.spawn_local(async move {
                 while let Some((batch, progress)) = queue.take().await {
-                    backend.export(&batch, progress).await;
+                    // A task of its own: a batch that makes an exporter panic is lost, and counted, alone.
+                    let mut one = JoinSet::new();
+                    let backend = Rc::clone(&backend);
+                    one.spawn_local(async move { backend.export(&batch, progress).await });
+                    if let Some(Err(error)) = one.join_next().await {
+                        tracing::error!(%error, "an exporter failed on a batch");
+                    }
                 }
             });
         }

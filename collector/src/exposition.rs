@@ -240,6 +240,28 @@ fn exporters_into(text: &mut Exposition, exporters: &[ExporterAccount]) {
             text.sample("tracepipe_exporter_requests_failed", &labels, *failed);
         }
     }
+    for (name, help, figure) in [
+        (
+            "tracepipe_exporter_documents_shrunk",
+            "X-Ray documents that miss something because they were too large with it.",
+            (|exporter| exporter.shrunk_documents) as fn(&ExporterAccount) -> u64,
+        ),
+        (
+            "tracepipe_exporter_annotations_spilled",
+            "Attributes that were to be annotations of an X-Ray document and are its metadata.",
+            |exporter| exporter.annotations_spilled,
+        ),
+        (
+            "tracepipe_exporter_links_dropped",
+            "Span links that an X-Ray document has no room for.",
+            |exporter| exporter.links_dropped,
+        ),
+    ] {
+        text.family(name, "counter", help);
+        for exporter in exporters {
+            text.sample(name, &[("exporter", &exporter.id)], figure(exporter));
+        }
+    }
     text.family(
         "tracepipe_exporter_queue_bytes",
         "gauge",

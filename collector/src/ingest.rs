@@ -165,7 +165,10 @@ impl Ingest {
     /// # Errors
     /// [`WalkError`] when the bytes are not such a message; then none of its spans was taken.
     pub fn accept(&mut self, request: &[u8]) -> Result<Accepted, WalkError> {
-        self.walk.walk(request)?;
+        if let Err(error) = self.walk.walk(request) {
+            self.publish_memory();
+            return Err(error);
+        }
         let now = self.clock.now();
         let had_deadline = self.next_deadline().is_some();
         let accepted = self.place_spans(now, request);
@@ -199,7 +202,6 @@ impl Ingest {
             table.decide_all();
         }
         self.settle();
-        // Also when nothing was kept: whoever waits for the end must look again.
         self.released.notify_one();
     }
 
@@ -255,9 +257,19 @@ impl Ingest {
         })
     }
 
-    /// A kept trace could not be handed on.
-    pub fn lose(&mut self, reason: &'static str, spans: u64) {
-        *self.account.lost.entry(reason).or_default() += spans;
+    /// Gives up every trace that was decided to be kept, because nobody takes it any more.
+    pub fn lose_released(&mut self, reason: &'static str) {
+        loop {
+            let chain = match &mut self.sampler {
+                Sampler::Tail { table, .. } => table.poll_release().map(|sampled| sampled.stored),
+                Sampler::All { released, .. } => released.pop_front().map(|(_, chain)| chain),
+            };
+            let Some(chain) = chain else { return };
+            let spans = u64::from(chain.spans());
+            self.store.release(chain);
+            self.account.buffered -= spans;
+            *self.account.lost.entry(reason).or_default() += spans;
+        }
     }
 
     /// The sampler's own figures.
@@ -347,7 +359,8 @@ impl Ingest {
     fn settle(&mut self) {
         self.discard();
         self.publish_memory();
-        if self.has_released() {
+        // Also when the last trace was dropped: whoever waits for the end must look again.
+        if self.has_released() || self.is_empty() {
             self.released.notify_one();
         }
     }

@@ -11,6 +11,7 @@ pub mod exporter;
 pub mod exposition;
 pub mod ingest;
 pub mod limiter;
+pub mod log_gate;
 pub mod pipeline;
 pub mod process;
 pub mod receiver;

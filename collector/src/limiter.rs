@@ -32,11 +32,11 @@ struct Shared {
     reserved: AtomicU64,
     /// Bytes of the span store and the trace table.
     buffered: AtomicU64,
-    /// Bytes of kept spans on their way out.
-    kept: AtomicU64,
+    /// Bytes of kept spans on their way out, and of connections.
+    held: AtomicU64,
     /// The resident size at the last check.
     resident: AtomicU64,
-    /// Whether the last admission was refused, to log a change of state once.
+    /// Whether the limit has been reached and not been left again, to log each once.
     refusing: AtomicBool,
 }
 
@@ -56,7 +56,7 @@ impl MemoryLimiter {
                 base: AtomicU64::new(0),
                 reserved: AtomicU64::new(0),
                 buffered: AtomicU64::new(0),
-                kept: AtomicU64::new(0),
+                held: AtomicU64::new(0),
                 resident: AtomicU64::new(0),
                 refusing: AtomicBool::new(false),
             }),
@@ -91,9 +91,9 @@ impl MemoryLimiter {
         })
     }
 
-    /// Accounts for kept spans; kept spans are never refused.
+    /// Accounts for what is never refused: kept spans, connections.
     pub fn hold(&self, bytes: u64) -> Held {
-        self.shared.kept.fetch_add(bytes, Relaxed);
+        self.shared.held.fetch_add(bytes, Relaxed);
         Held {
             limiter: self.clone(),
             bytes,
@@ -105,13 +105,18 @@ impl MemoryLimiter {
         self.shared.limit / 100 * EXPORT_QUEUE_PERCENT
     }
 
+    /// True when what the process needs before any request is above the soft limit already.
+    pub fn leaves_no_room(&self) -> bool {
+        self.shared.base.load(Relaxed) >= self.shared.soft_limit
+    }
+
     /// What the account comes to, in bytes, base included.
     pub fn accounted(&self) -> u64 {
         let shared = &self.shared;
         shared.base.load(Relaxed)
             + shared.reserved.load(Relaxed)
             + shared.buffered.load(Relaxed)
-            + shared.kept.load(Relaxed)
+            + shared.held.load(Relaxed)
     }
 
     /// The resident size at the last check, in bytes.
@@ -119,30 +124,25 @@ impl MemoryLimiter {
         self.shared.resident.load(Relaxed)
     }
 
-    /// True when so little room is left that waiting traces must be decided early.
-    pub fn is_above_soft_limit(&self) -> bool {
-        self.accounted() > self.shared.soft_limit
-    }
-
     fn admit(&self, bytes: u64) -> Result<(), OverLimit> {
         let used = self.accounted().max(self.resident());
-        let over = used + bytes > self.shared.soft_limit;
-        if self.shared.refusing.swap(over, Relaxed) != over {
-            if over {
+        if used + bytes > self.shared.soft_limit {
+            if !self.shared.refusing.swap(true, Relaxed) {
                 tracing::warn!(
                     used_bytes = used,
                     soft_limit_bytes = self.shared.soft_limit,
                     "memory limit reached: requests are refused, senders will retry"
                 );
-            } else {
-                tracing::info!(
-                    used_bytes = used,
-                    "memory is back under the limit: requests are accepted"
-                );
             }
-        }
-        if over {
             return Err(OverLimit);
+        }
+        // A tenth below the limit, so that a sender at the limit does not choose how often this is logged.
+        if self.shared.refusing.load(Relaxed) && used < self.shared.soft_limit / 10 * 9 {
+            self.shared.refusing.store(false, Relaxed);
+            tracing::info!(
+                used_bytes = used,
+                "memory is back under the limit: requests are accepted"
+            );
         }
         self.shared.reserved.fetch_add(bytes, Relaxed);
         Ok(())
@@ -174,7 +174,7 @@ impl Drop for Reservation {
     }
 }
 
-/// Bytes of kept spans, given back when dropped.
+/// Bytes that were not asked for, given back when dropped.
 #[derive(Debug)]
 pub struct Held {
     limiter: MemoryLimiter,
@@ -183,7 +183,7 @@ pub struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.limiter.shared.kept.fetch_sub(self.bytes, Relaxed);
+        self.limiter.shared.held.fetch_sub(self.bytes, Relaxed);
     }
 }
 

@@ -25,6 +25,7 @@ use crate::admin::{Admin, Health};
 use crate::batcher::{Batcher, SpanBatch};
 use crate::clock::Clock;
 use crate::exporter::{Exporter, SendingQueue};
+use crate::exposition::account_text;
 use crate::ingest::{Ingest, SampledTrace, SharedIngest};
 use crate::limiter::MemoryLimiter;
 use crate::process;
@@ -45,7 +46,7 @@ const BEAT_INTERVAL: Duration = Duration::from_secs(5);
 const SNAPSHOTS_MAX: usize = 8;
 
 /// A batch that waits for an answer when the channel closes has this long: then it is given up and counted.
-const FLUSH_TIME_MAX: Duration = Duration::from_secs(10);
+const FLUSH_TIME_MAX: Duration = Duration::from_secs(8);
 
 /// What goes from ingest to export.
 enum Message {
@@ -264,7 +265,7 @@ impl IngestTasks {
         tasks.spawn_local(decide(Rc::clone(&ingest), self.clock));
         let interval = self.settings.memory_limiter.check_interval;
         tasks.spawn_local(watch_memory(
-            self.limiter,
+            self.limiter.clone(),
             interval,
             Arc::clone(&self.health),
             self.clock,
@@ -275,6 +276,14 @@ impl IngestTasks {
             Rc::clone(&drained),
             stop,
         ));
+        self.limiter.set_base(process::resident_bytes());
+        if self.limiter.leaves_no_room() {
+            anyhow::bail!(
+                "processors.memory_limiter: limit_mib less spike_limit_mib is below what the collector itself needs \
+                 ({} MiB); every request would be refused",
+                process::resident_bytes() / tracepipe_config::MIB
+            );
+        }
         self.health.set_ready(true);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
 
@@ -287,6 +296,10 @@ impl IngestTasks {
         });
         tokio::select! {
             stopped = going_down => stopped?,
+            Some(ended) = tasks.join_next() => {
+                ended.context("a task of the ingest owner failed")?;
+                anyhow::bail!("a task of the ingest owner ended; the collector cannot go on");
+            }
             ended = &mut releasing => {
                 ended.context("the release task failed")?;
                 anyhow::bail!("the export owner is gone; the collector cannot go on");
@@ -372,15 +385,21 @@ fn snapshot(ingest: &SharedIngest, reply: oneshot::Sender<Account>) -> Message {
 fn give_up(ingest: &SharedIngest) {
     let mut ingest = ingest.borrow_mut();
     ingest.decide_all();
-    while let Some(trace) = ingest.pop_released() {
-        ingest.lose("export_gone", trace.span_count);
-    }
-    tracing::error!("the export owner is gone: kept spans are lost");
+    ingest.lose_released("export_gone");
+    // There is nobody to complete the account; this half is still true.
+    let account = Account {
+        ingest: ingest.account.clone(),
+        sampling: ingest.figures(),
+        exporters: Vec::new(),
+    };
+    tracing::error!(
+        account = account_text(&account),
+        "the export owner is gone: kept spans are lost"
+    );
 }
 
 /// Reads the resident size, and shows that the ingest owner is alive.
 async fn watch_memory(limiter: MemoryLimiter, every: Duration, health: Arc<Health>, clock: Clock) {
-    limiter.set_base(process::resident_bytes());
     // However rarely the resident size is asked for, the health endpoint must see signs of life.
     let mut ticks = tokio::time::interval(every.min(BEAT_INTERVAL));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -415,7 +434,7 @@ impl Export {
         let queue_bytes_max =
             self.limiter.export_queue_bytes_max() / self.settings.exporters.len().max(1) as u64;
         for settings in &self.settings.exporters {
-            let exporter = Exporter::build(settings, queue_bytes_max).await?;
+            let exporter = Exporter::build(settings, &self.limiter, queue_bytes_max).await?;
             queues.push(exporter.queue());
             exporter.spawn(&mut consumers);
         }

@@ -5,6 +5,7 @@ mod body;
 mod grpc;
 mod http;
 mod inflate;
+mod pieces;
 mod rejection;
 mod unary_body;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 use rand::RngExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tracepipe_otlp::walk::RequestWalk;
 
 use body::Admitted;
 use rejection::Rejection;
@@ -25,18 +27,19 @@ use crate::account::{Outcome, Transport};
 use crate::ingest::{Accepted, SharedIngest};
 use crate::limiter::MemoryLimiter;
 
-/// Most connections on one port. A node has at most a few hundred pods; each idle connection costs about 30 KiB.
-const CONNECTIONS_MAX: usize = 2_000;
+/// Most connections on one port. A node has at most a few hundred pods.
+const CONNECTIONS_MAX: usize = 1_000;
+
+/// What a connection holds: its task, its buffers, its state. An estimate on the safe side. Connections are accounted
+/// for but not refused for want of memory: on them senders are told when to come back.
+const CONNECTION_BYTES: u64 = 32 * 1024;
 
 /// A connection is closed, gracefully, after this long, give or take a fifth: no application may stay for ever on the
 /// collector of another node after its own node's has restarted.
 const CONNECTION_AGE: Duration = Duration::from_secs(300);
 
 /// How long a connection may take to finish what it has begun once it is told to close.
-const CONNECTION_GRACE: Duration = Duration::from_secs(12);
-
-/// Room that the walk may need for each byte of a request (`RequestWalk::memory_bytes`).
-const WALK_BYTES_PER_BYTE: u64 = 3;
+const CONNECTION_GRACE: Duration = Duration::from_secs(11);
 
 /// One OTLP server: its socket and what its connections need.
 pub struct Server {
@@ -52,7 +55,6 @@ struct Shared {
     limiter: MemoryLimiter,
     max_request_bytes: u64,
     traces_path: String,
-    connections: Cell<usize>,
 }
 
 // === impl Server ===
@@ -72,7 +74,6 @@ impl Server {
             limiter,
             max_request_bytes: settings.max_request_bytes,
             traces_path: settings.traces_url_path.clone(),
-            connections: Cell::new(0),
         });
         Self {
             transport,
@@ -109,8 +110,8 @@ impl Server {
         connections: &mut tokio::task::JoinSet<()>,
         closing: &watch::Receiver<bool>,
     ) {
-        if self.shared.connections.get() >= CONNECTIONS_MAX {
-            tracing::warn!(
+        if connections.len() >= CONNECTIONS_MAX {
+            tracing::debug!(
                 max = CONNECTIONS_MAX,
                 "a connection was closed at once: there are too many"
             );
@@ -124,12 +125,11 @@ impl Server {
         let closing = closing.clone();
         let transport = self.transport;
         connections.spawn_local(async move {
-            shared.connections.set(shared.connections.get() + 1);
+            let _held = shared.limiter.hold(CONNECTION_BYTES);
             match transport {
                 Transport::Grpc => grpc::serve(stream, Rc::clone(&shared), closing).await,
                 Transport::Http => http::serve(stream, Rc::clone(&shared), closing).await,
             }
-            shared.connections.set(shared.connections.get() - 1);
         });
     }
 }
@@ -142,10 +142,9 @@ impl Shared {
         let mut ingest = self.ingest.borrow_mut();
         ingest.account.receive(self.transport, wire_bytes);
         let taken = read.and_then(|mut admitted| {
-            // The walk notes where each span lies, also of spans that are nearly empty.
-            admitted
-                .reservation
-                .grow(admitted.bytes.len() as u64 * WALK_BYTES_PER_BYTE)?;
+            // The walk notes where each span lies: of nearly empty ones that is more than the spans themselves.
+            let room = RequestWalk::room_for(&admitted.bytes);
+            admitted.reservation.grow(room as u64)?;
             ingest
                 .accept(&admitted.bytes)
                 .map_err(|error| Rejection::Malformed(error.to_string()))
@@ -156,6 +155,39 @@ impl Shared {
         };
         ingest.account.finish(self.transport, wire_bytes, outcome);
         taken
+    }
+}
+
+/// A request that is being read. When its sender resets the stream or the connection breaks, hyper drops what reads
+/// it, at any point: then it is accounted for here.
+struct Reading<'a> {
+    shared: &'a Shared,
+    /// How many bytes came from the wire so far.
+    wire_bytes: Cell<u64>,
+    is_over: Cell<bool>,
+}
+
+impl<'a> Reading<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        Self {
+            shared,
+            wire_bytes: Cell::new(0),
+            is_over: Cell::new(false),
+        }
+    }
+
+    fn end(self, read: Result<Admitted, Rejection>) -> Result<Accepted, Rejection> {
+        self.is_over.set(true);
+        self.shared.take(self.wire_bytes.get(), read)
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if !self.is_over.get() {
+            let broken_off = self.shared.take(self.wire_bytes.get(), Err(Rejection::BrokenOff));
+            debug_assert!(broken_off.is_err());
+        }
     }
 }
 

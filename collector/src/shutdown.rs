@@ -46,20 +46,27 @@ pub struct Draining {
 /// When signals cannot be received.
 pub async fn run(mut draining: Draining) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
-    let endpoints_move = signals.next().await;
+    let endpoints_move = tokio::select! {
+        endpoints_move = signals.next() => endpoints_move,
+        Some(ended) = draining.servers.join_next() => {
+            ended.context("an OTLP server failed")?;
+            anyhow::bail!("an OTLP server ended; the collector cannot go on");
+        }
+    };
     draining.health.set_ready(false);
     tracing::info!("shutting down: not ready any more");
     let mut hurry = signals.wait(endpoints_move).await;
 
     draining.close_receivers.send_replace(true);
     tracing::info!("shutting down: no new requests");
-    let servers = async { while draining.servers.join_next().await.is_some() {} };
     if !hurry {
         tokio::select! {
-            () = servers => {}
+            () = joined(&mut draining.servers) => {}
             _second = signals.next() => hurry = true,
         }
     }
+    // After this no span comes in any more.
+    draining.servers.shutdown().await;
     if !hurry {
         tokio::select! {
             () = drained(&draining.ingest, &draining.drained) => {}
@@ -70,6 +77,14 @@ pub async fn run(mut draining: Draining) -> anyhow::Result<()> {
     draining.ingest.borrow_mut().decide_all();
     tracing::info!("shutting down: every trace is decided, flushing");
     Ok(())
+}
+
+async fn joined(servers: &mut JoinSet<()>) {
+    while let Some(ended) = servers.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a server failed");
+        }
+    }
 }
 
 async fn drained(ingest: &SharedIngest, drained: &Notify) {

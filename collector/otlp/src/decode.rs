@@ -7,7 +7,7 @@ use crate::id::{SpanId, TraceId};
 use crate::view::{
     AnyValue, Event, KeyValue, Link, ResourceSpans, ScopeSpans, Span, SpanKind, Status, StatusCode,
 };
-use crate::wire::{Payload, WireError, fields};
+use crate::wire::{Cursor, Payload, WireError, fields};
 
 /// The bytes are not an `ExportTraceServiceRequest`.
 pub type DecodeError = WireError;
@@ -35,7 +35,82 @@ pub fn decode_traces(bytes: &[u8]) -> Result<Vec<ResourceSpans<'_>>, DecodeError
         .collect())
 }
 
+/// Decodes one span after the other of an encoded `ExportTraceServiceRequest`, so that what is decoded is never larger
+/// than one span: on the wire a span can be a fraction of that, and a trace has as many as its sender likes.
+#[derive(Debug)]
+pub struct EachSpan<'a> {
+    resources: Cursor<'a>,
+    scopes: Cursor<'a>,
+    spans: Cursor<'a>,
+    current: [ResourceSpans<'a>; 1],
+}
+
+impl<'a> EachSpan<'a> {
+    /// Before the first span.
+    ///
+    /// # Errors
+    /// As [`decode_traces`].
+    pub fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        check_request(bytes)?;
+        Ok(Self {
+            resources: Cursor::new(bytes),
+            scopes: Cursor::new(&[]),
+            spans: Cursor::new(&[]),
+            current: [ResourceSpans::default()],
+        })
+    }
+
+    /// The next span, alone with its resource and scope.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "what it gives borrows from it: no iterator can"
+    )]
+    pub fn next(&mut self) -> Option<&[ResourceSpans<'a>; 1]> {
+        loop {
+            if let Some(message) = next_message(&mut self.spans, 2) {
+                for scope in &mut self.current[0].scope_spans {
+                    scope.spans.clear();
+                    scope.spans.push(span(message));
+                }
+                return Some(&self.current);
+            }
+            if let Some(message) = next_message(&mut self.scopes, 2) {
+                self.current[0].scope_spans.clear();
+                self.current[0].scope_spans.push(scope(message));
+                self.spans = Cursor::new(message);
+            } else {
+                let message = next_message(&mut self.resources, 1)?;
+                self.current[0] = resource(message);
+                self.scopes = Cursor::new(message);
+            }
+        }
+    }
+}
+
+/// The next embedded message of one field. The whole has been checked.
+fn next_message<'a>(cursor: &mut Cursor<'a>, number: u32) -> Option<&'a [u8]> {
+    while !cursor.is_empty() {
+        let (field, wire) = cursor.key().ok()?;
+        if let (Payload::Bytes(message), true) = (cursor.payload(field, wire).ok()?, field == number) {
+            return Some(message);
+        }
+    }
+    None
+}
+
 fn resource_spans(message: &[u8]) -> ResourceSpans<'_> {
+    let mut decoded = resource(message);
+    decoded.scope_spans = fields(message)
+        .filter_map(|field| match field {
+            (2, Payload::Bytes(scope)) => Some(scope_spans(scope)),
+            _ => None,
+        })
+        .collect();
+    decoded
+}
+
+/// A `ResourceSpans` without its spans.
+fn resource(message: &[u8]) -> ResourceSpans<'_> {
     let mut decoded = ResourceSpans::default();
     let mut room = ITEMS_MAX;
     for field in fields(message) {
@@ -47,7 +122,6 @@ fn resource_spans(message: &[u8]) -> ResourceSpans<'_> {
                     }
                 }
             }
-            (2, Payload::Bytes(scope)) => decoded.scope_spans.push(scope_spans(scope)),
             (3, Payload::Bytes(url)) => decoded.schema_url = text(url),
             _ => {}
         }
@@ -56,24 +130,32 @@ fn resource_spans(message: &[u8]) -> ResourceSpans<'_> {
 }
 
 fn scope_spans(message: &[u8]) -> ScopeSpans<'_> {
+    let mut decoded = scope(message);
+    decoded.spans = fields(message)
+        .filter_map(|field| match field {
+            (2, Payload::Bytes(message)) => Some(span(message)),
+            _ => None,
+        })
+        .collect();
+    decoded
+}
+
+/// A `ScopeSpans` without its spans.
+fn scope(message: &[u8]) -> ScopeSpans<'_> {
     let mut decoded = ScopeSpans::default();
     let mut room = ITEMS_MAX;
     for field in fields(message) {
-        match field {
-            (1, Payload::Bytes(scope)) => {
-                for field in fields(scope) {
-                    match field {
-                        (1, Payload::Bytes(name)) => decoded.scope_name = text(name),
-                        (2, Payload::Bytes(version)) => decoded.scope_version = text(version),
-                        (3, Payload::Bytes(attribute)) => {
-                            push_key_value(&mut decoded.scope_attributes, attribute, &mut room);
-                        }
-                        _ => {}
+        if let (1, Payload::Bytes(scope)) = field {
+            for field in fields(scope) {
+                match field {
+                    (1, Payload::Bytes(name)) => decoded.scope_name = text(name),
+                    (2, Payload::Bytes(version)) => decoded.scope_version = text(version),
+                    (3, Payload::Bytes(attribute)) => {
+                        push_key_value(&mut decoded.scope_attributes, attribute, &mut room);
                     }
+                    _ => {}
                 }
             }
-            (2, Payload::Bytes(message)) => decoded.spans.push(span(message)),
-            _ => {}
         }
     }
     decoded

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-pub use crate::decode::{DecodeError, ITEMS_MAX, decode_traces};
+pub use crate::decode::{DecodeError, EachSpan, ITEMS_MAX, decode_traces};
 use crate::id::{SpanId, TraceId};
 
 /// One `ResourceSpans` message.

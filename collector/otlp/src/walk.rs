@@ -8,7 +8,7 @@ use crate::decode::{span_id, status_code, trace_id};
 use crate::head::{SpanDefect, SpanHead};
 use crate::id::{SpanId, TraceId};
 use crate::view::StatusCode;
-use crate::wire::{Cursor, Fault, WireError, WireType, offset_of, split_key};
+use crate::wire::{Cursor, Fault, Payload, WireError, WireType, fields, offset_of, split_key};
 
 /// The bytes are not an `ExportTraceServiceRequest` that can be taken. Nothing of it is.
 pub type WalkError = WireError;
@@ -24,10 +24,10 @@ const VALID_SPAN_BYTES_MIN: usize = 30;
 const SPARE_SPANS: usize = 1024;
 
 /// A message may have its fields before, between and after its spans, in this many pieces at most. Encoders need two.
-const PIECES_MAX: usize = 1024;
+const PIECES_MAX: usize = 4;
 
-/// Heads that are kept room for between requests: about 0.7 MB.
-const HEADS_KEPT: usize = 8192;
+/// Bytes that are kept between requests: room for some eight thousand spans.
+const BYTES_KEPT: usize = 1 << 20;
 
 /// Walks requests. Keep one and use it again: it allocates only for requests larger than those before.
 #[derive(Debug, Default)]
@@ -67,8 +67,8 @@ impl RequestWalk {
     ///
     /// # Errors
     /// [`WalkError`] exactly when `decode_traces` fails on these bytes, and on three things that no client does: more
-    /// than [`REQUEST_BYTES_MAX`] bytes, over a thousand spans too short to have ids, and over a thousand fields
-    /// scattered between spans. Then `spans` is empty. A span with a bad id is no error: see [`SpanHead::defect`]. A
+    /// than [`REQUEST_BYTES_MAX`] bytes, over a thousand spans too short to have ids, and more than four groups of
+    /// fields scattered between spans. Then `spans` is empty. A span with a bad id is no error: see [`SpanHead::defect`]. A
     /// parent id that is not 8 bytes long can name no span and counts as absent.
     pub fn walk(&mut self, request: &[u8]) -> Result<(), WalkError> {
         self.clear();
@@ -77,6 +77,19 @@ impl RequestWalk {
             self.clear();
         }
         result
+    }
+
+    /// Bytes that [`RequestWalk::walk`] may allocate for this request, known from the number of its spans: to be asked
+    /// for before. Malformed requests are counted as far as they can be read.
+    pub fn room_for(request: &[u8]) -> usize {
+        let (mut scopes, mut spans) = (0, 0);
+        for scope in messages(request, 1).flat_map(|resource| messages(resource, 2)) {
+            scopes += 1;
+            spans += messages(scope, 2).count();
+        }
+        let context = size_of::<ContextPieces>() + 2 * PIECES_MAX * size_of::<Range<usize>>();
+        // A vector that grows doubles.
+        (spans.min(spans_max(request)) * size_of::<SpanHead>() + scopes * context) * 2
     }
 
     /// The spans of the last request, in its order.
@@ -116,7 +129,7 @@ impl RequestWalk {
         self.contexts.clear();
         self.resource_pieces.clear();
         self.scope_pieces.clear();
-        if self.spans.capacity() > HEADS_KEPT {
+        if self.memory_bytes() > BYTES_KEPT {
             // The rare large request must not be paid for ever after.
             *self = Self::default();
         }
@@ -162,7 +175,7 @@ impl RequestWalk {
     }
 
     fn scope_spans(&mut self, request: &[u8], message: &[u8]) -> Result<(), Fault> {
-        let spans_max = request.len() / VALID_SPAN_BYTES_MIN + SPARE_SPANS;
+        let spans_max = spans_max(request);
         let context = self.contexts.len() as u32;
         let first_span = self.spans.len();
         let first_piece = self.scope_pieces.len();
@@ -198,6 +211,23 @@ impl RequestWalk {
         }
         Ok(())
     }
+}
+
+/// Most spans of one request.
+fn spans_max(request: &[u8]) -> usize {
+    request.len() / VALID_SPAN_BYTES_MIN + SPARE_SPANS
+}
+
+/// The embedded messages of one field.
+fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
+    fields(message).filter_map(move |(field, payload)| match payload {
+        Payload::Bytes(inner) if field == number => Some(inner),
+        Payload::Bytes(_)
+        | Payload::Varint(_)
+        | Payload::Fixed64(_)
+        | Payload::Fixed32(_)
+        | Payload::Group => None,
+    })
 }
 
 /// From where `place` begins to what `cursor` has not read.

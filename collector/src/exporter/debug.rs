@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use tracepipe_config::{DebugSettings, Verbosity};
-use tracepipe_otlp::view::{ResourceSpans, decode_traces};
+use tracepipe_otlp::view::{EachSpan, ResourceSpans};
 
 use super::progress::Progress;
 use crate::batcher::SpanBatch;
@@ -66,8 +66,12 @@ impl DebugExporter {
 }
 
 fn each(batch: &SpanBatch, log: impl Fn(&ResourceSpans<'_>)) {
-    match decode_traces(&batch.request) {
-        Ok(resources) => resources.iter().for_each(log),
+    match EachSpan::new(&batch.request) {
+        Ok(mut spans) => {
+            while let Some([span]) = spans.next() {
+                log(span);
+            }
+        }
         Err(error) => tracing::error!(%error, "a batch cannot be decoded"),
     }
 }
@@ -78,7 +82,8 @@ fn log_spans(resource: &ResourceSpans<'_>) {
         tracing::info!(
             trace_id = %span.trace_id,
             span_id = %span.span_id,
-            name = %span.name,
+            // Quoted: a name is the sender's and may hold line ends.
+            name = ?span.name,
             kind = ?span.kind,
             status = ?span.status.code,
             duration_ms = nanos / 1_000_000,

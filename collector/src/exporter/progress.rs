@@ -1,5 +1,7 @@
 //! Where the spans of one batch stand while it is being sent.
 
+use tracepipe_xray::Translated;
+
 use super::queue::SendingQueue;
 
 /// Accounts for the spans of a batch. What has come to no end when it is dropped (shutdown, a panic) is lost, and
@@ -52,6 +54,15 @@ impl Progress {
     pub(crate) fn request_failed(&self, reason: &'static str) {
         self.queue
             .update(|account| *account.failed_requests.entry(reason).or_default() += 1);
+    }
+
+    /// A span was translated; what it lost on the way.
+    pub(crate) fn translated(&self, translated: &Translated) {
+        self.queue.update(|account| {
+            account.shrunk_documents += translated.shrunk;
+            account.annotations_spilled += translated.annotations_spilled;
+            account.links_dropped += translated.links_dropped;
+        });
     }
 
     /// The exporter's name, for the log.

@@ -24,6 +24,8 @@ struct State {
     bytes_max: u64,
     batches_max: u64,
     closed: bool,
+    /// Batches have been dropped since the queue was last empty.
+    is_full: bool,
 }
 
 // === impl SendingQueue ===
@@ -41,6 +43,7 @@ impl SendingQueue {
                 bytes_max,
                 batches_max,
                 closed: false,
+                is_full: false,
             })),
             changed: Rc::new(Notify::new()),
         }
@@ -61,11 +64,12 @@ impl SendingQueue {
             let Some(oldest) = state.pop() else { break };
             state.account.waiting -= oldest.span_count;
             *state.account.lost.entry("queue_full").or_default() += oldest.span_count;
-            tracing::warn!(
-                exporter = state.account.id,
-                spans = oldest.span_count,
-                "the exporter's queue is full: the oldest batch is dropped"
-            );
+            if !std::mem::replace(&mut state.is_full, true) {
+                tracing::warn!(
+                    exporter = state.account.id,
+                    "the exporter's queue is full: the oldest batches are dropped and counted"
+                );
+            }
         }
         drop(state);
         self.changed.notify_one();
@@ -130,6 +134,7 @@ impl State {
         let batch = self.batches.pop_front()?;
         self.account.queue_bytes -= batch.request.len() as u64;
         self.account.queue_batches -= 1;
+        self.is_full &= !self.batches.is_empty();
         Some(batch)
     }
 }

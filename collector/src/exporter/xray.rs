@@ -3,7 +3,7 @@
 //! Every document is followed to its end: a 200 answer may still name documents that X-Ray did not take
 //! (`UnprocessedTraceSegments`), a throttled request is sent again, and what is given up is counted by its reason.
 
-use std::rc::Rc;
+use std::cell::RefCell;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -14,16 +14,19 @@ use aws_sdk_xray::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_xray::operation::put_trace_segments::PutTraceSegmentsError;
 use aws_sdk_xray::types::UnprocessedTraceSegment;
 use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::Semaphore;
 use tracepipe_config::{AwsXraySettings, RetrySettings};
-use tracepipe_otlp::view::decode_traces;
+use tracepipe_otlp::view::{EachSpan, ResourceSpans};
 use tracepipe_xray::{SegmentDocument, Translator};
 
 use super::progress::Progress;
 use super::retry::Backoff;
 use crate::batcher::SpanBatch;
 use crate::clock::Clock;
+use crate::limiter::MemoryLimiter;
+use crate::log_gate::LogGate;
 
 /// Documents in one PutTraceSegments call: X-Ray refuses more (AWS: "Exceeding maximum segment count: 50").
 const DOCUMENTS_PER_REQUEST_MAX: usize = 50;
@@ -31,6 +34,12 @@ const DOCUMENTS_PER_REQUEST_MAX: usize = 50;
 /// Batches worked on at a time: while one waits for its next attempt, others go on. The requests of all of them
 /// together are bounded by `num_workers`.
 pub(crate) const BATCHES_IN_FLIGHT: u64 = 4;
+
+/// A document in flight lies in memory itself, as an argument of the call and in the body of the request, escaped.
+const COPIES_OF_A_DOCUMENT: u64 = 3;
+
+/// Failed requests are logged this often at most.
+const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// First pause after a failed request. Throttling counts in seconds, so a short first pause costs little and the
 /// pauses double.
@@ -46,11 +55,15 @@ pub(crate) struct XrayExporter {
     client: aws_sdk_xray::Client,
     translator: Translator,
     retry: RetrySettings,
+    /// Requests that are translated and not yet at their end.
     requests: Semaphore,
+    limiter: MemoryLimiter,
+    failures: LogGate,
     clock: Clock,
 }
 
 /// Documents that go out together and the spans they carry.
+#[derive(Default)]
 struct Documents(Vec<SegmentDocument>);
 
 /// What to do about a request or a document that was not taken.
@@ -67,29 +80,34 @@ impl XrayExporter {
     ///
     /// # Errors
     /// When neither the configuration nor the environment names a region.
-    pub(crate) async fn build(settings: &AwsXraySettings) -> anyhow::Result<Self> {
+    pub(crate) async fn build(settings: &AwsXraySettings, limiter: MemoryLimiter) -> anyhow::Result<Self> {
+        let from_environment = |name| std::env::var(name).ok().filter(|region| !region.is_empty());
         let region = settings
             .region
             .clone()
-            .or_else(|| std::env::var("AWS_REGION").ok())
-            .or_else(|| std::env::var("AWS_DEFAULT_REGION").ok())
-            .filter(|region| !region.is_empty())
+            .or_else(|| from_environment("AWS_REGION"))
+            .or_else(|| from_environment("AWS_DEFAULT_REGION"))
             .context("exporters.awsxray.region: no region; write one or set AWS_REGION")?;
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .region(aws_config::Region::new(region))
-            // The queue repeats requests itself: two layers would multiply the attempts.
+        let mut loader =
+            aws_config::defaults(BehaviorVersion::v2026_01_12()).region(aws_config::Region::new(region));
+        if let Some(endpoint) = &settings.endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        // On this client alone: the one that fetches credentials keeps the SDK's own retries.
+        let config = aws_sdk_xray::config::Builder::from(&loader.load().await)
+            // The exporter repeats requests itself: two layers would multiply the attempts.
             .retry_config(RetryConfig::disabled())
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(CONNECT_TIME_MAX)
                     .operation_attempt_timeout(settings.request_timeout)
                     .build(),
-            );
-        if let Some(endpoint) = &settings.endpoint {
-            loader = loader.endpoint_url(endpoint);
-        }
+            )
+            .build();
         Ok(Self {
-            client: aws_sdk_xray::Client::new(&loader.load().await),
+            client: aws_sdk_xray::Client::from_conf(config),
+            limiter,
+            failures: LogGate::new(FAILURE_LOG_INTERVAL),
             translator: Translator::new(settings),
             retry: RetrySettings {
                 enabled: true,
@@ -104,14 +122,39 @@ impl XrayExporter {
         })
     }
 
-    /// Translates a batch and sends its documents until each is taken or given up.
-    pub(crate) async fn export(&self, batch: &SpanBatch, mut progress: Progress) {
-        let documents = self.translate(batch, &mut progress);
-        let progress = Rc::new(std::cell::RefCell::new(progress));
-        stream::iter(pack(documents))
-            .for_each_concurrent(None, |documents| self.send(documents, Rc::clone(&progress)))
-            .await;
-        let mut progress = progress.borrow_mut();
+    /// Translates a batch and sends its documents until each is taken or given up. No more documents than fit into
+    /// `num_workers` requests exist at a time, over all batches: a request that waits for its next attempt holds up
+    /// the translation of the next, and the queue takes what comes meanwhile.
+    pub(crate) async fn export(&self, batch: &SpanBatch, progress: Progress) {
+        let progress = RefCell::new(progress);
+        let mut sending = FuturesUnordered::new();
+        let mut documents = Documents::default();
+        for trace in &batch.traces {
+            let mut spans = match EachSpan::new(&batch.request[trace.range.clone()]) {
+                Ok(spans) => spans,
+                // The walk has checked these bytes, so this is a fault of ours.
+                Err(error) => {
+                    tracing::error!(%error, trace_id = %trace.trace_id, "a kept trace cannot be decoded");
+                    progress.borrow_mut().lost("undecodable", trace.span_count);
+                    continue;
+                }
+            };
+            while let Some(span) = spans.next() {
+                self.translate(span, &mut documents, &progress);
+                if documents.0.len() >= DOCUMENTS_PER_REQUEST_MAX {
+                    let rest = documents.0.split_off(DOCUMENTS_PER_REQUEST_MAX);
+                    let full = std::mem::replace(&mut documents, Documents(rest));
+                    self.send_when_there_is_room(full, &mut sending, &progress).await;
+                }
+            }
+        }
+        if !documents.0.is_empty() {
+            self.send_when_there_is_room(documents, &mut sending, &progress)
+                .await;
+        }
+        while sending.next().await.is_some() {}
+        drop(sending);
+        let mut progress = progress.into_inner();
         let left = progress.in_flight();
         if left > 0 {
             // The account and the documents disagree; say so rather than count them as sent.
@@ -120,33 +163,47 @@ impl XrayExporter {
         }
     }
 
-    fn translate(&self, batch: &SpanBatch, progress: &mut Progress) -> Vec<SegmentDocument> {
-        let mut documents = Vec::with_capacity(batch.traces.len() * 8);
+    fn translate(&self, span: &[ResourceSpans<'_>], documents: &mut Documents, progress: &RefCell<Progress>) {
         let mut random_id = || rand::random();
-        for trace in &batch.traces {
-            match decode_traces(&batch.request[trace.range.clone()]) {
-                Ok(spans) => {
-                    let translated = self.translator.translate(&spans, &mut random_id, &mut documents);
-                    for (reason, spans) in translated.untranslatable_spans.by_reason() {
-                        progress.lost(reason, spans);
-                    }
+        let translated = self.translator.translate(span, &mut random_id, &mut documents.0);
+        let mut progress = progress.borrow_mut();
+        for (reason, spans) in translated.untranslatable_spans.by_reason() {
+            progress.lost(reason, spans);
+        }
+        progress.translated(&translated);
+    }
+
+    /// Starts to send a request when fewer than `num_workers` are on their way, and works on those meanwhile.
+    async fn send_when_there_is_room<'a>(
+        &'a self,
+        documents: Documents,
+        sending: &mut FuturesUnordered<LocalBoxFuture<'a, ()>>,
+        progress: &'a RefCell<Progress>,
+    ) {
+        let mut documents = Some(documents);
+        while let Some(waiting) = documents.take() {
+            tokio::select! {
+                biased;
+                permit = self.requests.acquire() => {
+                    // The semaphore is never closed.
+                    let Ok(permit) = permit else { return };
+                    let held = self.limiter.hold(waiting.bytes() * COPIES_OF_A_DOCUMENT);
+                    sending.push(Box::pin(async move {
+                        self.send(waiting, progress).await;
+                        drop((permit, held));
+                    }));
                 }
-                // The walk has checked these bytes, so this is a fault of ours.
-                Err(error) => {
-                    tracing::error!(%error, trace_id = %trace.trace_id, "a kept trace cannot be decoded");
-                    progress.lost("undecodable", trace.span_count);
-                }
+                Some(()) = sending.next(), if !sending.is_empty() => documents = Some(waiting),
             }
         }
-        documents
     }
 
     /// Sends documents, those that may still be taken again, until none is left.
-    async fn send(&self, mut documents: Documents, progress: Rc<std::cell::RefCell<Progress>>) {
+    async fn send(&self, mut documents: Documents, progress: &RefCell<Progress>) {
         let begun = self.clock.now();
         let mut backoff = Backoff::new(&self.retry);
         loop {
-            let reason = match self.attempt(&documents, &progress).await {
+            let reason = match self.attempt(&documents, progress).await {
                 Ok(unprocessed) => {
                     documents.settle(&unprocessed, &mut progress.borrow_mut());
                     "unprocessed"
@@ -174,12 +231,6 @@ impl XrayExporter {
                 progress.borrow_mut().lost("retries_exhausted", documents.spans());
                 return;
             };
-            tracing::debug!(
-                reason,
-                documents = documents.0.len(),
-                ?pause,
-                "documents will be sent again"
-            );
             tokio::time::sleep(pause).await;
         }
     }
@@ -187,14 +238,8 @@ impl XrayExporter {
     async fn attempt(
         &self,
         documents: &Documents,
-        progress: &Rc<std::cell::RefCell<Progress>>,
+        progress: &RefCell<Progress>,
     ) -> Result<Vec<UnprocessedTraceSegment>, Failure> {
-        // The semaphore is never closed.
-        let _permit = self
-            .requests
-            .acquire()
-            .await
-            .map_err(|_closed| Failure::Permanent("closed"))?;
         progress.borrow().requested();
         let texts = documents.0.iter().map(|document| document.json.clone()).collect();
         let answer = self
@@ -207,21 +252,38 @@ impl XrayExporter {
             Ok(answer) => Ok(answer.unprocessed_trace_segments.unwrap_or_default()),
             Err(error) => {
                 let failure = classify(&error);
-                let (Failure::Permanent(reason) | Failure::Retryable(reason)) = failure;
-                tracing::warn!(
-                    reason,
-                    error = %aws_sdk_xray::error::DisplayErrorContext(&error),
-                    "PutTraceSegments failed"
-                );
+                if self.failures.is_due(self.clock.now()) {
+                    log_failure(failure, &error);
+                }
                 Err(failure)
             }
         }
     }
 }
 
+/// Says what failed, and nothing that may quote the request: AWS's answers to a wrong signature do, with the session
+/// token.
+fn log_failure(failure: Failure, error: &SdkError<PutTraceSegmentsError>) {
+    let (Failure::Permanent(reason) | Failure::Retryable(reason)) = failure;
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    let service = error.as_service_error();
+    tracing::warn!(
+        reason,
+        status,
+        code = service.and_then(|error| error.code()),
+        request_id = service.and_then(|error| error.meta().extra("aws_request_id")),
+        "PutTraceSegments failed (said once in {} s at most; see tracepipe_exporter_requests_failed)",
+        FAILURE_LOG_INTERVAL.as_secs()
+    );
+}
+
 // === impl Documents ===
 
 impl Documents {
+    fn bytes(&self) -> u64 {
+        self.0.iter().map(|document| document.json.len() as u64).sum()
+    }
+
     fn spans(&self) -> u64 {
         self.0.iter().map(|document| u64::from(document.spans)).sum()
     }
@@ -229,12 +291,16 @@ impl Documents {
     /// Accounts for the answer to a request that X-Ray took: what it names may be sent again or is lost, the rest is
     /// exported. Keeps what may be sent again.
     fn settle(&mut self, unprocessed: &[UnprocessedTraceSegment], progress: &mut Progress) {
+        let is_ours = |id: &str| self.0.iter().any(|document| document.span_id.to_string() == id);
         if unprocessed
             .iter()
-            .any(|segment| segment.id().is_none_or(str::is_empty))
+            .any(|segment| !segment.id().is_some_and(is_ours))
         {
-            // X-Ray could not read one of them and does not say which: none may be counted as sent.
-            tracing::error!(?unprocessed, "X-Ray refused documents without naming them");
+            // X-Ray did not take one of them and does not say which: none may be counted as sent.
+            tracing::error!(
+                documents = self.0.len(),
+                "X-Ray refused documents without naming them"
+            );
             progress.lost("unprocessed_unnamed", self.spans());
             self.0.clear();
             return;
@@ -249,28 +315,13 @@ impl Documents {
             match classify_unprocessed(refused.error_code().unwrap_or_default()) {
                 Failure::Retryable(_) => true,
                 Failure::Permanent(reason) => {
-                    tracing::warn!(
-                        segment_id = id,
-                        code = refused.error_code(),
-                        message = refused.message(),
-                        "X-Ray refused a document"
-                    );
+                    tracing::debug!(segment_id = id, reason, "X-Ray refused a document");
                     progress.lost(reason, spans);
                     false
                 }
             }
         });
     }
-}
-
-/// Documents in the order they came, in requests of the largest size.
-fn pack(mut documents: Vec<SegmentDocument>) -> Vec<Documents> {
-    let mut requests = Vec::with_capacity(documents.len() / DOCUMENTS_PER_REQUEST_MAX + 1);
-    while !documents.is_empty() {
-        let rest = documents.split_off(documents.len().min(DOCUMENTS_PER_REQUEST_MAX));
-        requests.push(Documents(std::mem::replace(&mut documents, rest)));
-    }
-    requests
 }
 
 /// Whether a failed call may be repeated. Faults of identity (403) are held, not dropped: a role or a clock that is
@@ -284,10 +335,11 @@ fn classify(error: &SdkError<PutTraceSegmentsError>) -> Failure {
         }
         SdkError::TimeoutError(_) => Failure::Retryable("timeout"),
         SdkError::DispatchFailure(dispatch) if dispatch.is_timeout() => Failure::Retryable("timeout"),
-        SdkError::DispatchFailure(_) => Failure::Retryable("connection"),
+        SdkError::DispatchFailure(dispatch) if dispatch.is_io() => Failure::Retryable("connection"),
+        // The SDK reports credentials that cannot be fetched like this.
+        SdkError::DispatchFailure(_) => Failure::Retryable("credentials"),
         SdkError::ResponseError(response) => classify_service(response.raw().status().as_u16(), ""),
-        // Credentials are missing or cannot be fetched.
-        SdkError::ConstructionFailure(_) => Failure::Retryable("credentials"),
+        SdkError::ConstructionFailure(_) => Failure::Permanent("construction"),
         _ => Failure::Retryable("other"),
     }
 }

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use prost::Message;
 use tracepipe_config::{
     DecisionCacheSettings, MemoryLimiterSettings, PolicyKind, PolicySettings, StatusCode,
@@ -210,5 +211,32 @@ fn memory_comes_back_when_traces_are_decided_and_gone() {
         "{} of {full}",
         limiter.accounted()
     );
+    assert_balanced(&ingest);
+}
+
+#[test]
+fn whoever_waits_for_the_end_is_told_when_the_last_trace_was_dropped() {
+    let (mut ingest, _) = ingest(Some(&TailSamplingSettings {
+        decision_wait: Duration::ZERO,
+        ..errors_only()
+    }));
+    let released = ingest.released();
+    ingest.accept(&request(vec![span(1, 1, 0)])).unwrap();
+    assert!(released.notified().now_or_never().is_none(), "told too early");
+    ingest.run_decisions();
+    assert!(ingest.is_empty());
+    assert!(released.notified().now_or_never().is_some());
+}
+
+#[test]
+fn what_nobody_takes_any_more_is_lost_once_and_not_kept() {
+    let (mut ingest, _) = ingest(Some(&errors_only()));
+    ingest
+        .accept(&request(vec![span(1, 1, ERROR), span(2, 2, 0)]))
+        .unwrap();
+    ingest.decide_all();
+    ingest.lose_released("export_gone");
+    assert_eq!(ingest.account.lost, [("export_gone", 1)].into());
+    assert_eq!(ingest.account.kept, [0_u64; 0]);
     assert_balanced(&ingest);
 }

@@ -1,5 +1,6 @@
 //! Reading a request's body: under the limiter, under a size bound, under a time bound.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::inflate;
+use super::pieces::Pieces;
 use super::rejection::Rejection;
 use crate::limiter::{MemoryLimiter, Reservation};
 
@@ -14,9 +16,21 @@ use crate::limiter::{MemoryLimiter, Reservation};
 /// would otherwise hold its bytes for ever.
 pub(crate) const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// The first allocation for a body whose length is announced: more is taken only when bytes really come, so that
-/// an announcement alone costs nothing.
-const FIRST_ALLOCATION_MAX: usize = 256 * 1024;
+/// What a request holds beside its body: its task, its headers, its stream's state. An estimate on the safe side, so
+/// that ten thousand requests without a body are not free.
+const REQUEST_BYTES: u64 = 8 * 1024;
+
+/// Compression flag and message length (gRPC over HTTP/2, "Length-Prefixed-Message").
+pub(crate) const PREFIX_BYTES: usize = 5;
+
+/// How a message lies in a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// The body is the message.
+    Whole,
+    /// The message follows a prefix that says how long it is.
+    Grpc,
+}
 
 /// How a body was compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,73 +54,29 @@ pub(crate) struct Admitted {
 pub(crate) struct BodyReader<'a> {
     /// Asked before anything is buffered.
     pub(crate) limiter: &'a MemoryLimiter,
-    /// Most bytes, on the wire and inflated.
+    /// Most bytes of the message, on the wire and inflated.
     pub(crate) max_bytes: u64,
-    /// How many bytes came from the wire, also when reading failed.
-    pub(crate) wire_bytes: u64,
+    /// How the message lies in the body.
+    pub(crate) framing: Framing,
+    /// Told how many bytes came from the wire, also when reading fails or is given up.
+    pub(crate) wire_bytes: &'a Cell<u64>,
 }
 
 // === impl BodyReader ===
 
 impl BodyReader<'_> {
-    /// Reads a whole body as it is on the wire.
+    /// Reads a whole body as it is on the wire, a prefix included.
     ///
     /// # Errors
     /// [`Rejection`] when there is no room, it is too large, too slow or breaks off.
-    pub(crate) async fn read(
-        &mut self,
-        body: Incoming,
-        announced: Option<u64>,
-    ) -> Result<Admitted, Rejection> {
-        if announced.is_some_and(|length| length > self.max_bytes) {
-            return Err(Rejection::TooLarge {
-                max_bytes: self.max_bytes,
-            });
+    pub(crate) async fn read(&self, body: Incoming, announced: Option<u64>) -> Result<Admitted, Rejection> {
+        if announced.is_some_and(|length| length > self.wire_bytes_max()) {
+            return Err(self.too_large());
         }
         match tokio::time::timeout(BODY_TIME_MAX, self.read_frames(body, announced)).await {
             Ok(read) => read,
             Err(_elapsed) => Err(Rejection::TooSlow),
         }
-    }
-
-    async fn read_frames(
-        &mut self,
-        mut body: Incoming,
-        announced: Option<u64>,
-    ) -> Result<Admitted, Rejection> {
-        let mut reservation = self.limiter.try_reserve(0)?;
-        let mut first: Option<Bytes> = None;
-        let mut whole: Vec<u8> = Vec::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_broken| Rejection::BrokenOff)?;
-            let Ok(data) = frame.into_data() else { continue };
-            self.wire_bytes += data.len() as u64;
-            if self.wire_bytes > self.max_bytes {
-                return Err(Rejection::TooLarge {
-                    max_bytes: self.max_bytes,
-                });
-            }
-            match first.take() {
-                None if whole.is_empty() => {
-                    reservation.grow(data.len() as u64)?;
-                    first = Some(data);
-                }
-                None => append(&mut whole, &data, &mut reservation)?,
-                Some(before) => {
-                    let expected = announced.unwrap_or(0) as usize;
-                    let capacity = expected.clamp(
-                        before.len() + data.len(),
-                        FIRST_ALLOCATION_MAX.max(before.len() + data.len()),
-                    );
-                    reservation.grow((capacity - before.len()) as u64)?;
-                    whole.reserve_exact(capacity);
-                    whole.extend_from_slice(&before);
-                    whole.extend_from_slice(&data);
-                }
-            }
-        }
-        let bytes = first.unwrap_or_else(|| Bytes::from(whole));
-        Ok(Admitted { bytes, reservation })
     }
 
     /// Undoes the compression of what [`Self::read`] gave.
@@ -119,28 +89,57 @@ impl BodyReader<'_> {
             Encoding::Gzip => {
                 let mut reservation = self.limiter.try_reserve(0)?;
                 let bytes = inflate::gunzip(&admitted.bytes, self.max_bytes, &mut reservation)?;
-                Ok(Admitted {
-                    bytes: bytes.into(),
-                    reservation,
-                })
+                Ok(Admitted { bytes, reservation })
             }
         }
     }
-}
 
-/// Appends to a buffer whose capacity is accounted for.
-pub(super) fn append(
-    buffer: &mut Vec<u8>,
-    data: &[u8],
-    reservation: &mut Reservation,
-) -> Result<(), Rejection> {
-    let needed = buffer.len() + data.len();
-    if needed > buffer.capacity() {
-        // Growing by half bounds both the number of copies and the room that is never used.
-        let capacity = needed.max(buffer.capacity() + buffer.capacity() / 2);
-        reservation.grow((capacity - buffer.capacity()) as u64)?;
-        buffer.reserve_exact(capacity - buffer.len());
+    async fn read_frames(&self, mut body: Incoming, announced: Option<u64>) -> Result<Admitted, Rejection> {
+        let mut reservation = self.limiter.try_reserve(REQUEST_BYTES)?;
+        let mut pieces = Pieces::default();
+        let mut prefix = [0; PREFIX_BYTES];
+        // The bound of a message fits into memory, so it fits into a usize.
+        let mut expected = announced.unwrap_or(0) as usize;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_broken| Rejection::BrokenOff)?;
+            let Ok(data) = frame.into_data() else { continue };
+            self.wire_bytes.set(self.wire_bytes.get() + data.len() as u64);
+            if self.wire_bytes.get() > self.wire_bytes_max() {
+                return Err(self.too_large());
+            }
+            if self.framing == Framing::Grpc && pieces.len() < PREFIX_BYTES {
+                let had = pieces.len();
+                let come = data.len().min(PREFIX_BYTES - had);
+                prefix[had..had + come].copy_from_slice(&data[..come]);
+                if had + come == PREFIX_BYTES {
+                    expected = self.announced_by(prefix)?;
+                }
+            }
+            pieces.push(&data, expected, &mut reservation)?;
+        }
+        let bytes = pieces.into_bytes(&mut reservation)?;
+        Ok(Admitted { bytes, reservation })
     }
-    buffer.extend_from_slice(data);
-    Ok(())
+
+    /// The length of the whole body by its prefix; a message that would be too large is refused before it comes.
+    fn announced_by(&self, [_flag, length @ ..]: [u8; PREFIX_BYTES]) -> Result<usize, Rejection> {
+        let length = u32::from_be_bytes(length);
+        if u64::from(length) > self.max_bytes {
+            return Err(self.too_large());
+        }
+        Ok(PREFIX_BYTES + length as usize)
+    }
+
+    fn wire_bytes_max(&self) -> u64 {
+        match self.framing {
+            Framing::Whole => self.max_bytes,
+            Framing::Grpc => self.max_bytes + PREFIX_BYTES as u64,
+        }
+    }
+
+    fn too_large(&self) -> Rejection {
+        Rejection::TooLarge {
+            max_bytes: self.max_bytes,
+        }
+    }
 }

@@ -4,8 +4,11 @@
 //! more, and answers an oversize message with OUT_OF_RANGE, which OTLP clients repeat for ever. A unary call is a
 //! 5-byte prefix and a message; with it both protocols share one body reader. Codes and status headers are tonic's.
 
+use std::cell::Cell;
 use std::convert::Infallible;
+use std::io::Cursor;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, header};
@@ -13,20 +16,18 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prost::Message;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tracepipe_otlp::proto;
 
-use super::body::{Admitted, BodyReader, Encoding};
+use super::body::{Admitted, BodyReader, Encoding, Framing, PREFIX_BYTES};
 use super::unary_body::UnaryBody;
-use super::{Rejection, Shared, drive};
+use super::{Reading, Rejection, Shared, drive};
 use crate::ingest::Accepted;
 
 const SERVICES: &str = "/opentelemetry.proto.collector.";
 const EXPORT_TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-
-/// Compression flag and message length (gRPC over HTTP/2, "Length-Prefixed-Message").
-const PREFIX_BYTES: usize = 5;
 
 /// Requests at a time on one connection; an SDK has one or two.
 const STREAMS_MAX: u32 = 128;
@@ -35,11 +36,32 @@ const STREAMS_MAX: u32 = 128;
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
 const HEADERS_BYTES_MAX: u32 = 16 * 1024;
+/// A connection from which nothing came for so long is asked whether it is alive, and closed without an answer.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(20);
 /// Streams reset by the peer before we looked at them: more ends the connection (CVE-2023-44487).
 const PENDING_RESETS_MAX: usize = 20;
 
+/// A client's first bytes: the connection preface and the head of the SETTINGS frame that must follow it
+/// (RFC 9113, sections 3.4 and 4.1).
+const BEGINNING_BYTES: usize = 24 + 9;
+
+/// The beginning must be there after this long.
+const BEGINNING_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// Serves one connection.
-pub(super) async fn serve(stream: TcpStream, shared: Rc<Shared>, closing: watch::Receiver<bool>) {
+pub(super) async fn serve(stream: TcpStream, shared: Rc<Shared>, mut closing: watch::Receiver<bool>) {
+    // hyper waits for the beginning without end. It is read here, and given to hyper as if it came from the socket.
+    let (mut read, write) = stream.into_split();
+    let mut beginning = [0; BEGINNING_BYTES];
+    tokio::select! {
+        begun = tokio::time::timeout(BEGINNING_TIME_MAX, read.read_exact(&mut beginning)) => match begun {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) | Err(_) => return,
+        },
+        _ = closing.wait_for(|closing| *closing) => return,
+    }
+    let stream = tokio::io::join(Cursor::new(beginning).chain(read), write);
     let service = service_fn(move |request| answer(request, Rc::clone(&shared)));
     let connection = hyper::server::conn::http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
@@ -48,8 +70,8 @@ pub(super) async fn serve(stream: TcpStream, shared: Rc<Shared>, closing: watch:
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(HEADERS_BYTES_MAX)
         .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
-        .keep_alive_interval(std::time::Duration::from_secs(60))
-        .keep_alive_timeout(std::time::Duration::from_secs(20))
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE_ANSWER)
         .serve_connection(TokioIo::new(stream), service);
     drive(connection, |connection| connection.graceful_shutdown(), closing).await;
 }
@@ -65,9 +87,9 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor 
 }
 
 async fn answer(request: Request<Incoming>, shared: Rc<Shared>) -> Result<Response<UnaryBody>, Infallible> {
-    let mut wire_bytes = 0;
-    let read = read(request, &shared, &mut wire_bytes).await;
-    Ok(match shared.take(wire_bytes, read) {
+    let reading = Reading::begin(&shared);
+    let read = read(request, &shared, &reading.wire_bytes).await;
+    Ok(match reading.end(read) {
         Ok(accepted) => success(&accepted),
         Err(rejection) => failure(&rejection),
     })
@@ -76,23 +98,21 @@ async fn answer(request: Request<Incoming>, shared: Rc<Shared>) -> Result<Respon
 async fn read(
     request: Request<Incoming>,
     shared: &Shared,
-    wire_bytes: &mut u64,
+    wire_bytes: &Cell<u64>,
 ) -> Result<Admitted, Rejection> {
     check_path(request.uri().path())?;
     check_content_type(request.headers())?;
     let encoding = encoding(request.headers())?;
-    let mut reader = BodyReader {
+    let reader = BodyReader {
         limiter: &shared.limiter,
-        // The bound is the message's; the prefix comes on top.
-        max_bytes: shared.max_request_bytes + PREFIX_BYTES as u64,
-        wire_bytes: 0,
+        max_bytes: shared.max_request_bytes,
+        framing: Framing::Grpc,
+        wire_bytes,
     };
     let announced = announced(request.headers());
     let read = reader.read(request.into_body(), announced).await;
-    *wire_bytes = reader.wire_bytes;
     let mut admitted = read?;
     let compressed = unframe(&mut admitted.bytes, shared.max_request_bytes)?;
-    reader.max_bytes = shared.max_request_bytes;
     match (compressed, encoding) {
         (false, _) => Ok(admitted),
         (true, Encoding::Identity) => Err(Rejection::Malformed(

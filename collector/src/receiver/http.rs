@@ -1,5 +1,6 @@
 //! OTLP over HTTP/1.1: `POST /v1/traces` with protobuf or JSON.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,9 +16,9 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tracepipe_otlp::json::traces_json_to_protobuf;
 
-use super::body::{Admitted, BodyReader, Encoding};
+use super::body::{Admitted, BodyReader, Encoding, Framing};
 use super::unary_body::UnaryBody;
-use super::{Rejection, Shared, drive};
+use super::{Reading, Rejection, Shared, drive};
 use crate::ingest::Accepted;
 
 /// A request's head must be whole after this long.
@@ -55,11 +56,11 @@ pub(super) async fn serve(stream: TcpStream, shared: Rc<Shared>, closing: watch:
 
 async fn answer(request: Request<Incoming>, shared: Rc<Shared>) -> Result<Response<UnaryBody>, Infallible> {
     let format = format(request.headers());
-    let mut wire_bytes = 0;
-    let read = read(request, format, &shared, &mut wire_bytes).await;
+    let reading = Reading::begin(&shared);
+    let read = read(request, format, &shared, &reading.wire_bytes).await;
     // A request of no known type is answered in the type that a person can read.
     let format = format.unwrap_or(Format::Json);
-    Ok(match shared.take(wire_bytes, read) {
+    Ok(match reading.end(read) {
         Ok(accepted) => success(&accepted, format),
         Err(rejection) => failure(&rejection, format),
     })
@@ -69,7 +70,7 @@ async fn read(
     request: Request<Incoming>,
     format: Option<Format>,
     shared: &Shared,
-    wire_bytes: &mut u64,
+    wire_bytes: &Cell<u64>,
 ) -> Result<Admitted, Rejection> {
     check_path(request.uri().path(), shared)?;
     if request.method() != Method::POST {
@@ -90,13 +91,13 @@ async fn read(
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok());
-    let mut reader = BodyReader {
+    let reader = BodyReader {
         limiter: &shared.limiter,
         max_bytes: shared.max_request_bytes,
-        wire_bytes: 0,
+        framing: Framing::Whole,
+        wire_bytes,
     };
     let read = reader.read(request.into_body(), announced).await;
-    *wire_bytes = reader.wire_bytes;
     let admitted = reader.decompress(read?, encoding)?;
     match format {
         Format::Protobuf => Ok(admitted),

@@ -7,9 +7,10 @@
 
 use std::io::Read;
 
+use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 
-use super::body::append;
+use super::pieces::Pieces;
 use super::rejection::Rejection;
 use crate::limiter::Reservation;
 
@@ -25,21 +26,21 @@ pub(crate) fn gunzip(
     compressed: &[u8],
     max_bytes: u64,
     reservation: &mut Reservation,
-) -> Result<Vec<u8>, Rejection> {
+) -> Result<Bytes, Rejection> {
     let mut decoder = MultiGzDecoder::new(compressed);
-    let mut inflated = Vec::new();
+    let mut inflated = Pieces::default();
     let mut step = [0; STEP_BYTES];
     loop {
         let read = decoder
             .read(&mut step)
             .map_err(|error| Rejection::Malformed(format!("the body is not valid gzip: {error}")))?;
         if read == 0 {
-            return Ok(inflated);
+            return inflated.into_bytes(reservation);
         }
         if (inflated.len() + read) as u64 > max_bytes {
             return Err(Rejection::TooLarge { max_bytes });
         }
-        append(&mut inflated, &step[..read], reservation)?;
+        inflated.push(&step[..read], 0, reservation)?;
     }
 }
 

@@ -109,6 +109,36 @@ async fn spans_that_come_before_and_after_sigterm_are_decided_and_exported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn traces_that_are_dropped_do_not_hold_up_the_end() {
+    const DECISION_WAIT: u64 = 8;
+    let mut rig = rig::xray(|start| {
+        start
+            .set(format!("processors.tail_sampling.decision_wait={DECISION_WAIT}s"))
+            .set(
+                "processors.tail_sampling.policies=[{name: errors, type: status_code, status_code: \
+                 {status_codes: [ERROR]}}]",
+            )
+    })
+    .await;
+    let none_fail = Mix {
+        error_share: 0.0,
+        ..Mix::default()
+    };
+    let sent = plain(1, none_fail, 1000);
+    let report = send(Target::grpc(rig.collector.grpc().unwrap()), &sent, 5).await;
+    let began = clock::now();
+    rig.collector.process().signal_terminate().await.unwrap();
+    // Nobody asks for metrics meanwhile: that would wake whoever sleeps.
+    let ended = rig.collector.wait(LIMIT).await.unwrap();
+    let took = clock::now().duration_since(began);
+    assert!(took < Duration::from_secs(DECISION_WAIT + 25), "{took:?}");
+    let account = ended.account.unwrap();
+    assert_eq!((account.check(), account.spans_inside()), (Ok(()), 0));
+    let dropped = account.sum_with("tracepipe_spans_dropped", "reason", |reason| reason == "policy");
+    assert_eq!(dropped, report.spans);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_collector_goes_down_in_time_when_xray_hangs() {
     let mut rig = rig::xray(|start| start).await;
     rig.fake.set_script(Some(Script {

@@ -36,9 +36,7 @@ pub(super) fn resolve(
         ExporterConfig::AwsXray(config) => ExporterKind::AwsXray(awsxray(&scope, config, diag)),
         ExporterConfig::Otlp(config) => ExporterKind::Otlp(otlp(&scope, config, diag)?),
         ExporterConfig::Debug(config) => ExporterKind::Debug(debug(&scope, config, Verbosity::Basic, diag)),
-        ExporterConfig::Logging(config) => {
-            ExporterKind::Debug(debug(&scope, config, Verbosity::Normal, diag))
-        }
+        ExporterConfig::Logging(config) => ExporterKind::Debug(debug(&scope, config, Verbosity::Basic, diag)),
     };
     Some(ExporterSettings {
         id: exporter.id.value.to_string(),
@@ -325,8 +323,8 @@ fn debug(scope: &Scope, config: &DebugConfig, default: Verbosity, diag: &mut Dia
         // Upstream's translation, while it still had `loglevel`.
         (None, Some(level)) => match level.value {
             LogLevelWord::Debug => Verbosity::Detailed,
-            LogLevelWord::Info => Verbosity::Normal,
-            LogLevelWord::Warn | LogLevelWord::Error => Verbosity::Basic,
+            // At info the `logging` exporter wrote one line a batch.
+            LogLevelWord::Info | LogLevelWord::Warn | LogLevelWord::Error => Verbosity::Basic,
         },
         (None, None) => default,
     };

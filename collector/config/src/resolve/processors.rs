@@ -168,10 +168,8 @@ fn tail_sampling(
         path: scope.path("decision_cache"),
         at: scope.at,
     };
-    let mut size = |field, key| match cache.within(field, key, (0..=TRACES_MAX, 0), diag) {
-        0 => num_traces,
-        size => size,
-    };
+    // Written as 0 it is off, as upstream has it; not written it is on, which upstream has not.
+    let mut size = |field, key| cache.within(field, key, (0..=TRACES_MAX, num_traces), diag);
     let decision_cache = DecisionCacheSettings {
         sampled_cache_size: size(&config.decision_cache.sampled_cache_size, "sampled_cache_size"),
         non_sampled_cache_size: size(

@@ -88,7 +88,7 @@ fn seed1() -> Settings {
             ExporterSettings {
                 id: "logging".to_owned(),
                 kind: ExporterKind::Debug(DebugSettings {
-                    verbosity: Verbosity::Normal,
+                    verbosity: Verbosity::Basic,
                     sampling_initial: 2,
                     sampling_thereafter: 1,
                 }),

@@ -293,7 +293,7 @@ fn an_otlp_endpoint_says_how_it_is_secured() {
 fn loglevel_becomes_verbosity() {
     for (level, verbosity) in [
         ("debug", Verbosity::Detailed),
-        ("info", Verbosity::Normal),
+        ("info", Verbosity::Basic),
         ("warn", Verbosity::Basic),
         ("error", Verbosity::Basic),
     ] {

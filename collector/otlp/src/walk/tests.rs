@@ -5,7 +5,7 @@ use super::*;
 use crate::check::VALUE_DEPTH_MAX;
 use crate::proto;
 use crate::testing::{broken_bytes, only_prost_refuses, oracle, printed, requests, wild_bytes};
-use crate::view::{ResourceSpans, decode_traces};
+use crate::view::{EachSpan, ResourceSpans, ScopeSpans, decode_traces};
 use crate::wire::{put_bytes, put_bytes_header};
 
 const TRACE: [u8; 16] = [7; 16];
@@ -133,6 +133,28 @@ proptest! {
     #[test]
     fn encoded_requests_are_walked_and_decoded_as_by_prost(request in requests()) {
         assert_agree(&request.encode_to_vec());
+    }
+
+    #[test]
+    fn spans_decoded_one_by_one_are_those_decoded_together(request in requests()) {
+        let bytes = request.encode_to_vec();
+        let mut one_by_one = Vec::new();
+        let mut each = EachSpan::new(&bytes).unwrap();
+        while let Some([resource]) = each.next() {
+            let [scope] = &resource.scope_spans[..] else { panic!("one scope") };
+            prop_assert_eq!(scope.spans.len(), 1);
+            one_by_one.push(resource.clone());
+        }
+        let mut together = Vec::new();
+        for resource in decode_traces(&bytes).unwrap() {
+            for scope in &resource.scope_spans {
+                for span in &scope.spans {
+                    let scope = ScopeSpans { spans: vec![span.clone()], ..scope.clone() };
+                    together.push(ResourceSpans { scope_spans: vec![scope], ..resource.clone() });
+                }
+            }
+        }
+        prop_assert_eq!(format!("{one_by_one:?}"), format!("{together:?}"));
     }
 
     #[test]
@@ -400,7 +422,11 @@ fn room_is_kept_from_request_to_request_but_not_that_of_a_rare_large_one() {
     let room = walk.memory_bytes();
     walk.walk(&usual).unwrap();
     assert_eq!(walk.memory_bytes(), room);
-    walk.walk(&request_of(vec![good_span(); 4 * HEADS_KEPT])).unwrap();
+    walk.walk(&request_of(vec![
+        good_span();
+        4 * BYTES_KEPT / size_of::<SpanHead>()
+    ]))
+    .unwrap();
     walk.walk(&usual).unwrap();
     assert!(walk.memory_bytes() <= 2 * room);
 }
@@ -417,4 +443,31 @@ fn a_hostile_number_of_attributes_is_decoded_to_a_limit() {
         decoded[0].scope_spans[0].spans[0].attributes.len(),
         crate::view::ITEMS_MAX
     );
+}
+
+#[test]
+fn the_room_asked_for_is_at_least_what_the_walk_takes() {
+    for spans in [0, 1, 10, 5_000] {
+        let span = proto::Span {
+            trace_id: vec![1; 16],
+            span_id: vec![2; 8],
+            ..Default::default()
+        };
+        let request = proto::ExportTraceServiceRequest {
+            resource_spans: vec![proto::ResourceSpans {
+                scope_spans: vec![proto::ScopeSpans {
+                    spans: vec![span; spans],
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }],
+        }
+        .encode_to_vec();
+        let mut walk = RequestWalk::new();
+        walk.walk(&request).unwrap();
+        assert_eq!(walk.spans().len(), spans);
+        let heads = walk.spans.capacity() * size_of::<SpanHead>();
+        // The smallest vector has room for four.
+        assert!(heads <= RequestWalk::room_for(&request).max(4 * size_of::<SpanHead>()));
+    }
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, interval};
 use tracepipe_e2e::clock;
@@ -22,8 +23,15 @@ const CROWD: usize = 500;
 /// Others that stall at another point meanwhile.
 const SIDE_CROWD: usize = 100;
 
-/// One crowd at a time: a process may often open 1024 files only, and both ends of a connection are files.
-static ONE_CROWD: Mutex<()> = Mutex::const_new(());
+/// Both ends of a connection are open files, and a process may often have 1024 only: then one crowd comes at a time.
+static ROOM: LazyLock<Semaphore> = LazyLock::new(|| {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    let files = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    Semaphore::new(files.map_or(1, |files: usize| (files / 1000).max(1)))
+});
 
 /// Heads and bodies have 10 s (15 s on the collector's own ports). A busy machine may be late, and no honest client may
 /// be given up much earlier.
@@ -84,7 +92,7 @@ fn assert_given_up_in_time(started: std::time::Instant, what: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn http_requests_that_do_not_come_time_out_and_hold_up_nobody() {
-    let _alone = ONE_CROWD.lock().await;
+    let _room = ROOM.acquire().await.unwrap();
     let site = Site::open().await;
     let http = site.http();
     let bodies = crowd(CROWD, |number| http_body_that_does_not_come(http, number));
@@ -133,7 +141,7 @@ async fn http_body_that_does_not_come(http: SocketAddr, number: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn grpc_requests_that_do_not_come_time_out_and_hold_up_nobody() {
-    let _alone = ONE_CROWD.lock().await;
+    let _room = ROOM.acquire().await.unwrap();
     let site = Site::open().await;
     let grpc = site.grpc();
     let bodies = crowd(CROWD, |number| grpc_body_that_does_not_come(grpc, number));
@@ -187,7 +195,7 @@ async fn grpc_body_that_does_not_come(grpc: SocketAddr, number: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_whose_headers_do_not_end_hold_up_nobody() {
-    let _alone = ONE_CROWD.lock().await;
+    let _room = ROOM.acquire().await.unwrap();
     let site = Site::open().await;
     let mut begun = http2::preface();
     // END_HEADERS does not come.
@@ -235,7 +243,7 @@ async fn rapid_resets_end_the_connection_and_hold_up_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_collectors_own_ports_answer_through_a_crowd() {
-    let _alone = ONE_CROWD.lock().await;
+    let _room = ROOM.acquire().await.unwrap();
     let site = Site::open().await;
     let [_, _, (_, metrics), (_, health)] = site.ports();
     let attack = crowd(CROWD, |number| async move {

@@ -78,7 +78,7 @@ impl Body for Feed {
             After::Silence => Poll::Pending,
             After::Drip(interval) => {
                 ready!(interval.poll_tick(context));
-                Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"x")))))
+                Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"\0")))))
             }
         }
     }
