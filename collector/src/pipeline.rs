@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -41,6 +42,10 @@ const DECISION_SLACK: Duration = Duration::from_millis(10);
 
 /// The ingest owner shows at least this often that it is alive.
 const BEAT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Connections that may wait to be accepted. The standard library's 128 are not enough when all pods of a node connect
+/// again after a restart: the kernel then answers some of them with a reset.
+const CONNECTS_WAITING_MAX: i32 = 1024;
 
 /// Snapshots asked for at a time.
 const SNAPSHOTS_MAX: usize = 8;
@@ -187,16 +192,23 @@ impl Pipeline {
 }
 
 fn bind(server: &str, setting: &str, address: std::net::SocketAddr) -> anyhow::Result<std::net::TcpListener> {
-    let listener = std::net::TcpListener::bind(address)
-        .with_context(|| format!("{setting}: cannot listen on {address}"))?;
-    listener
-        .set_nonblocking(true)
-        .with_context(|| format!("{setting}: {address}"))?;
+    let listener = listen(address).with_context(|| format!("{setting}: cannot listen on {address}"))?;
     let bound = listener
         .local_addr()
         .with_context(|| format!("{setting}: {address}"))?;
     tracing::info!(server, address = %bound, "listening");
     Ok(listener)
+}
+
+/// As the standard library binds, but with room for [`CONNECTS_WAITING_MAX`] connections that wait to be accepted.
+fn listen(address: std::net::SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // A restarted collector takes its port although connections of the one before are still fading.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(CONNECTS_WAITING_MAX)?;
+    Ok(socket.into())
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
