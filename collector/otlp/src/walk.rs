@@ -116,8 +116,8 @@ impl RequestWalk {
         }
     }
 
-    /// Bytes that are held from one request to the next and while one is looked at: at most about three times the
-    /// largest request's, usually far less.
+    /// Bytes that are held while a request is looked at, never more than [`RequestWalk::room_for`] it, and from one
+    /// request to the next, at most a mebibyte.
     pub fn memory_bytes(&self) -> usize {
         self.spans.capacity() * size_of::<SpanHead>()
             + self.contexts.capacity() * size_of::<ContextPieces>()
