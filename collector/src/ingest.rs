@@ -172,6 +172,7 @@ impl Ingest {
         let now = self.clock.now();
         let had_deadline = self.next_deadline().is_some();
         let accepted = self.place_spans(now, request);
+        self.walk.clear();
         self.settle();
         if !had_deadline && self.next_deadline().is_some() {
             self.deadline_changed.notify_one();

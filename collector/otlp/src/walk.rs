@@ -116,15 +116,17 @@ impl RequestWalk {
         }
     }
 
-    /// Bytes that are held while a request is looked at, never more than [`RequestWalk::room_for`] it, and from one
-    /// request to the next, at most a mebibyte.
+    /// Bytes that are held: while a request is looked at about as much as [`RequestWalk::room_for`] said, after
+    /// [`RequestWalk::clear`] at most a mebibyte.
     pub fn memory_bytes(&self) -> usize {
         self.spans.capacity() * size_of::<SpanHead>()
             + self.contexts.capacity() * size_of::<ContextPieces>()
             + (self.resource_pieces.capacity() + self.scope_pieces.capacity()) * size_of::<Range<usize>>()
     }
 
-    fn clear(&mut self) {
+    /// Forgets the last request and gives back what only a large one needed. To be called when its spans have been
+    /// placed: whoever refuses requests because of this memory would never come to the next walk.
+    pub fn clear(&mut self) {
         self.spans.clear();
         self.contexts.clear();
         self.resource_pieces.clear();

@@ -240,3 +240,18 @@ fn what_nobody_takes_any_more_is_lost_once_and_not_kept() {
     assert_eq!(ingest.account.kept, [0_u64; 0]);
     assert_balanced(&ingest);
 }
+
+#[test]
+fn a_request_of_many_small_spans_holds_no_memory_once_they_are_dropped() {
+    let (mut ingest, limiter) = ingest(Some(&errors_only()));
+    let small = proto::Span {
+        trace_id: vec![1; 16],
+        span_id: vec![1; 8],
+        ..Default::default()
+    };
+    ingest.accept(&request(vec![small; 100_000])).unwrap();
+    ingest.decide_all();
+    assert!(ingest.is_empty());
+    // Requests are refused by this figure: what the walk needed must not be in it any more.
+    assert!(limiter.accounted() < 1 << 20, "{}", limiter.accounted());
+}
