@@ -1,14 +1,17 @@
 //! What was written: the file as typed values, each with its place. [`Config::resolve`] turns it into
 //! [`crate::Settings`].
 //!
-//! The operator builds the same values in a program and resolves them with the same code. A value that was not
-//! written is None; no default stands here.
+//! The operator builds the same values in a program ([`set`] and its neighbours make that short), resolves them with
+//! the same code and writes them with [`Config::to_yaml`]. A value that was not written is None; no default stands
+//! here.
 
+mod build;
 mod exporters;
 mod processors;
 mod receivers;
 mod service;
 
+pub use build::{set, set_list};
 pub(crate) use exporters::is_header_name;
 pub use exporters::{
     AwsXrayConfig, ClientTlsConfig, DebugConfig, ExporterConfig, LogLevelWord, OtlpExporterConfig,

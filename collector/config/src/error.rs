@@ -63,6 +63,10 @@ impl ConfigErrors {
 }
 
 impl ConfigErrors {
+    pub(crate) fn into_errors(self) -> Vec<ConfigError> {
+        self.errors
+    }
+
     /// For the branch that cannot be reached: settings are missing and nothing was said.
     pub(crate) fn incomplete() -> Self {
         let found = Found {

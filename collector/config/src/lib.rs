@@ -5,6 +5,8 @@
 //! [`Config`] (what was written, typed) -> [`Config::resolve`] -> [`Settings`] (what is true). Everything that is
 //! wrong is said at once, with its place. Nothing here reads a file, the environment or a clock.
 //!
+//! The other way, for a program that builds a [`Config`]: [`Config::to_yaml`].
+//!
 //! Settings of our own, which upstream does not have: `exporters.awsxray.tracepipe.max_elapsed_time`. Known
 //! settings without an effect here are accepted with a warning: see the calls of `without_effect` in `config/`.
 
@@ -19,6 +21,7 @@ mod resolve;
 mod scalar;
 mod settings;
 mod tree;
+mod write;
 
 #[cfg(test)]
 mod tests;

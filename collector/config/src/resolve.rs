@@ -1,6 +1,7 @@
 //! From what was written to what is true: references, ranges and what must not contradict each other.
 
 mod address;
+mod built;
 mod exporters;
 mod processors;
 mod receivers;
@@ -20,11 +21,15 @@ use crate::{Loaded, MemoryLimiterSettings};
 impl Config {
     /// Turns what was written into what is true.
     ///
+    /// What is accepted here, [`crate::load`] accepts when it reads what [`Config::to_yaml`] writes, and the settings
+    /// are the same.
+    ///
     /// # Errors
     /// Everything that is wrong, at once.
     pub fn resolve(&self) -> Result<Loaded, ConfigErrors> {
         let mut diag = Diagnostics::default();
         let settings = self.resolve_with(&mut diag);
+        built::check(self, &mut diag);
         self.finish(settings, diag)
     }
 

@@ -114,6 +114,9 @@ pub struct ResourceActionConfig {
     pub key: Field<String>,
     /// Required, but not for `delete`.
     pub value: Field<AttributeValue>,
+    /// Instead of `value`, only in a configuration that was built: written as `${env:NAME}`, for the collector to fill
+    /// in. A name of the program's own, so that no text from elsewhere can get here.
+    pub value_from_env: Option<&'static str>,
     /// Required.
     pub action: Field<ResourceVerb>,
 }
@@ -381,6 +384,7 @@ fn action(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<ResourceActionC
     let config = ResourceActionConfig {
         key: fields.get(diag, "key", decode::text),
         value: fields.get(diag, "value", attribute_value),
+        value_from_env: None,
         action: fields.get(diag, "action", |cursor, diag| VERBS.decode(cursor, diag)),
     };
     let others = [

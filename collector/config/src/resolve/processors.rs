@@ -11,8 +11,8 @@ use crate::config::{
 };
 use crate::error::{Diagnostics, Position};
 use crate::settings::{
-    BatchSettings, DecisionCacheSettings, MIB, MemoryLimiterSettings, PolicyKind, PolicySettings,
-    ResourceAction, ResourceOp, TailSamplingSettings,
+    AttributeValue, BatchSettings, DecisionCacheSettings, MIB, MemoryLimiterSettings, PolicyKind,
+    PolicySettings, ResourceAction, ResourceOp, TailSamplingSettings,
 };
 
 /// The order that has a meaning here.
@@ -355,7 +355,10 @@ fn resource(scope: &Scope, config: &ResourceConfig, diag: &mut Diagnostics) -> O
                 ResourceOp::Delete
             }
             ResourceVerb::Insert | ResourceVerb::Update | ResourceVerb::Upsert => {
-                let value = scope.required(&action.value, ("value", "value: prod"), diag)?;
+                let value = match action.value_from_env {
+                    Some(name) => AttributeValue::String(format!("${{env:{name}}}")),
+                    None => scope.required(&action.value, ("value", "value: prod"), diag)?,
+                };
                 match verb {
                     ResourceVerb::Insert => ResourceOp::Insert(value),
                     ResourceVerb::Update => ResourceOp::Update(value),

@@ -1,0 +1,173 @@
+//! Each component's settings under upstream's keys.
+
+use super::yaml::{Map, ToYaml, Yaml};
+use crate::config::{
+    AwsXrayConfig, DebugConfig, ExporterConfig, ExtensionConfig, OtlpExporterConfig, OtlpServerConfig,
+    PolicyConfig, PolicyKindConfig, ProcessorConfig, PrometheusConfig, ReceiverConfig, ResourceActionConfig,
+    TailSamplingConfig,
+};
+
+pub(super) fn receiver(config: &ReceiverConfig) -> Map {
+    let ReceiverConfig::Otlp(config) = config;
+    let server = |config: &OtlpServerConfig| {
+        let map = Map::default()
+            .field("endpoint", &config.endpoint)
+            .field("max_recv_msg_size_mib", &config.max_recv_msg_size_mib)
+            .field("max_request_body_size", &config.max_request_body_size)
+            .field("traces_url_path", &config.traces_url_path);
+        Yaml::Map(map)
+    };
+    let protocols = Map::default()
+        .maybe("grpc", config.grpc.as_ref().map(|grpc| server(&grpc.value)))
+        .maybe("http", config.http.as_ref().map(|http| server(&http.value)));
+    Map::default().filled("protocols", protocols)
+}
+
+pub(super) fn processor(config: &ProcessorConfig) -> Map {
+    match config {
+        ProcessorConfig::MemoryLimiter(config) => Map::default()
+            .field("check_interval", &config.check_interval)
+            .field("limit_mib", &config.limit_mib)
+            .field("spike_limit_mib", &config.spike_limit_mib),
+        ProcessorConfig::TailSampling(config) => tail_sampling(config),
+        ProcessorConfig::Batch(config) => Map::default()
+            .field("timeout", &config.timeout)
+            .field("send_batch_size", &config.send_batch_size)
+            .field("send_batch_max_size", &config.send_batch_max_size),
+        ProcessorConfig::Resource(config) => Map::default().field("attributes", &config.attributes),
+    }
+}
+
+fn tail_sampling(config: &TailSamplingConfig) -> Map {
+    let cache = Map::default()
+        .field("sampled_cache_size", &config.decision_cache.sampled_cache_size)
+        .field(
+            "non_sampled_cache_size",
+            &config.decision_cache.non_sampled_cache_size,
+        );
+    Map::default()
+        .field("decision_wait", &config.decision_wait)
+        .field("num_traces", &config.num_traces)
+        .field("expected_new_traces_per_sec", &config.expected_new_traces_per_sec)
+        .filled("decision_cache", cache)
+        .field("policies", &config.policies)
+}
+
+impl ToYaml for PolicyConfig {
+    fn to_yaml(&self) -> Yaml {
+        let (kind, settings) = match &self.kind {
+            PolicyKindConfig::AlwaysSample => ("always_sample", Map::default()),
+            PolicyKindConfig::Latency { threshold_ms } => {
+                ("latency", Map::default().field("threshold_ms", threshold_ms))
+            }
+            PolicyKindConfig::StatusCode { status_codes } => {
+                ("status_code", Map::default().field("status_codes", status_codes))
+            }
+            PolicyKindConfig::Probabilistic {
+                hash_salt,
+                sampling_percentage,
+            } => {
+                let settings = Map::default()
+                    .field("hash_salt", hash_salt)
+                    .field("sampling_percentage", sampling_percentage);
+                ("probabilistic", settings)
+            }
+        };
+        let map = Map::default()
+            .field("name", &self.name)
+            .maybe("type", Some(Yaml::Token(kind.to_owned())))
+            .filled(kind, settings);
+        Yaml::Map(map)
+    }
+}
+
+impl ToYaml for ResourceActionConfig {
+    fn to_yaml(&self) -> Yaml {
+        let map = Map::default()
+            .field("key", &self.key)
+            .field("value", &self.value)
+            .maybe(
+                "value",
+                self.value_from_env
+                    .map(|name| Yaml::Token(format!("${{env:{name}}}"))),
+            )
+            .field("action", &self.action);
+        Yaml::Map(map)
+    }
+}
+
+pub(super) fn exporter(config: &ExporterConfig) -> Map {
+    match config {
+        ExporterConfig::AwsXray(config) => awsxray(config),
+        ExporterConfig::Otlp(config) => otlp(config),
+        ExporterConfig::Debug(config) | ExporterConfig::Logging(config) => debug(config),
+    }
+}
+
+fn awsxray(config: &AwsXrayConfig) -> Map {
+    let own = Map::default().field("max_elapsed_time", &config.max_elapsed_time);
+    Map::default()
+        .field("region", &config.region)
+        .field("endpoint", &config.endpoint)
+        .field("index_all_attributes", &config.index_all_attributes)
+        .field("indexed_attributes", &config.indexed_attributes)
+        .field("aws_log_groups", &config.aws_log_groups)
+        .field("num_workers", &config.num_workers)
+        .field("request_timeout_seconds", &config.request_timeout_seconds)
+        .filled("tracepipe", own)
+}
+
+fn otlp(config: &OtlpExporterConfig) -> Map {
+    let tls = Map::default()
+        .field("insecure", &config.tls.insecure)
+        .field("ca_file", &config.tls.ca_file);
+    let headers = config.headers.iter().fold(Map::default(), |map, header| {
+        let (name, value) = &header.value;
+        map.maybe(name, Some(Yaml::Text(value.expose().to_owned())))
+    });
+    let queue = &config.sending_queue;
+    let queue = Map::default()
+        .field("enabled", &queue.enabled)
+        .field("num_consumers", &queue.num_consumers)
+        .field("queue_size", &queue.queue_size);
+    let retry = &config.retry_on_failure;
+    let retry = Map::default()
+        .field("enabled", &retry.enabled)
+        .field("initial_interval", &retry.initial_interval)
+        .field("max_interval", &retry.max_interval)
+        .field("max_elapsed_time", &retry.max_elapsed_time)
+        .field("multiplier", &retry.multiplier)
+        .field("randomization_factor", &retry.randomization_factor);
+    Map::default()
+        .field("endpoint", &config.endpoint)
+        .filled("tls", tls)
+        .field("compression", &config.compression)
+        .filled("headers", headers)
+        .field("timeout", &config.timeout)
+        .filled("sending_queue", queue)
+        .filled("retry_on_failure", retry)
+}
+
+fn debug(config: &DebugConfig) -> Map {
+    Map::default()
+        .field("verbosity", &config.verbosity)
+        .field("loglevel", &config.loglevel)
+        .field("sampling_initial", &config.sampling_initial)
+        .field("sampling_thereafter", &config.sampling_thereafter)
+}
+
+pub(super) fn extension(config: &ExtensionConfig) -> Map {
+    let ExtensionConfig::HealthCheck(config) = config;
+    Map::default().field("endpoint", &config.endpoint)
+}
+
+/// One of `service.telemetry.metrics.readers`.
+pub(super) fn reader(config: &PrometheusConfig) -> Map {
+    let prometheus = Map::default()
+        .field("host", &config.host)
+        .field("port", &config.port);
+    Map::default().with(
+        "pull",
+        Map::default().with("exporter", Map::default().with("prometheus", prometheus)),
+    )
+}
