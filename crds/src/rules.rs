@@ -1,0 +1,358 @@
+//! What the types cannot say. Each rule stands here twice, side by side with one message: as CEL, which the API server
+//! evaluates ([`cel`]), and as code ([`violations`]), for `tracepipe-operator validate` and for a cluster whose CRD is
+//! older than its operator. A test holds both against the same cases.
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+use crate::spec::{Identity, IdentityType, Mode, Policy, PolicyType, TracingPipeline, TracingPipelineSpec};
+use crate::values::{Duration, Percentage, cpu_millis, memory_bytes};
+use crate::workload::{ResourceAmounts, Resources, Toleration, TolerationEffect, TolerationOperator};
+
+/// Longest name of a TracingPipeline: `-collector-` and a hash are put behind it, and 63 characters are a label.
+pub const NAME_LENGTH_MAX: usize = 52;
+
+/// Memory that the container has above `memoryLimiter.limitMiB`, in MiB: threads, code and what the kernel counts.
+pub const MEMORY_HEADROOM_MIB: i64 = 64;
+
+/// Longest text of a duration. With the digits that [`DURATION`] allows, no sum passes the 292 years that CEL's
+/// `duration()` and Go can hold: a rule that overflows would be answered with an internal error.
+pub(crate) const DURATION_LENGTH_MAX: usize = 16;
+
+/// Key of a taint or a label: an optional DNS name and a slash, then at most 63 characters. Empty as well: every key.
+pub(crate) const TAINT_KEY: &str = r"^(([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[0-9A-Za-z]([-0-9A-Za-z_.]{0,61}[0-9A-Za-z])?)?$";
+
+/// Value of a label or a taint.
+pub(crate) const LABEL_VALUE: &str = r"^([0-9A-Za-z]([-0-9A-Za-z_.]{0,61}[0-9A-Za-z])?)?$";
+
+/// A text from one duration to another. CEL's `duration()` takes more than people should write (`-1s`, `.5h`), so the
+/// pattern comes first; where it fails, `&&` never looks at what follows.
+macro_rules! duration_between {
+    ($least:literal, $most:literal) => {
+        concat!(
+            "self.matches('^([0-9]{1,8}(ms|s|m)|[0-9]{1,4}h)+$') && duration(self) >= duration('",
+            $least,
+            "') && duration(self) <= duration('",
+            $most,
+            "')"
+        )
+    };
+}
+
+/// The rules as CEL. `self` is the value that the rule stands at.
+///
+/// Every string and list that a rule reads has a maxLength or maxItems in the schema: the API server prices a rule by
+/// the largest value that it could meet, and refuses a CRD whose rules are too dear.
+pub mod cel {
+    /// At the resource.
+    pub const NAME: &str =
+        "self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')";
+    /// At `clusterName`.
+    pub const CLUSTER_NAME_IS_FIXED: &str = "self == oldSelf";
+    /// At a percentage.
+    pub const PERCENTAGE: &str = "type(self) == int ? self >= 0 && self <= 100 : self.matches('^(100([.]0{1,4})?|[0-9]{1,2}([.][0-9]{1,4})?)$')";
+    /// At `slowThreshold`.
+    pub const SLOW_THRESHOLD: &str = duration_between!("0s", "1h");
+    /// At `decisionWait`.
+    pub const DECISION_WAIT: &str = duration_between!("100ms", "5m");
+    /// At `checkInterval`.
+    pub const CHECK_INTERVAL: &str = duration_between!("100ms", "1m");
+    /// At `batch.timeout`.
+    pub const BATCH_TIMEOUT: &str = duration_between!("1ms", "1m");
+    /// At a policy.
+    pub const POLICY_MEMBER: &str = "(self.type == 'StatusCode') == has(self.statusCode) && (self.type == 'Latency') == has(self.latency) && (self.type == 'Probabilistic') == has(self.probabilistic)";
+    /// At `memoryLimiter`.
+    pub const SPIKE: &str = "self.spikeLimitMiB < self.limitMiB";
+    /// At `batch`.
+    pub const BATCH_SIZES: &str = "self.sendBatchMaxSize == 0 || self.sendBatchMaxSize >= self.sendBatchSize";
+    /// At `exporters`.
+    pub const ONE_EXPORTER: &str = "self.xray.mode == 'Enabled' || has(self.logging)";
+    /// At the spec and not at `identity`: a default must keep the rules of its own place, and IRSA without a role is
+    /// the default of `identity`.
+    pub const ROLE_NEEDED: &str = "self.identity.type != 'IRSA' || has(self.identity.roleArn)";
+    /// At `identity`.
+    pub const NO_ROLE: &str = "self.type != 'Ambient' || !has(self.roleArn)";
+    /// At the spec. A text that is no amount is the pattern's to refuse. In bytes and not as a text with `Mi`, whose
+    /// length, and so its price, the API server cannot bound.
+    pub const MEMORY_FITS: &str = "!has(self.collector.resources.limits.memory) || !isQuantity(self.collector.resources.limits.memory) || quantity(self.collector.resources.limits.memory).asApproximateFloat() >= double((self.memoryLimiter.limitMiB + 64) * 1048576)";
+    /// At `resources`.
+    pub const MEMORY_REQUEST: &str = "!has(self.requests.memory) || !has(self.limits.memory) || !isQuantity(self.requests.memory) || !isQuantity(self.limits.memory) || quantity(self.requests.memory).compareTo(quantity(self.limits.memory)) <= 0";
+    /// At `resources`.
+    pub const CPU_REQUEST: &str = "!has(self.requests.cpu) || !has(self.limits.cpu) || !isQuantity(string(self.requests.cpu)) || !isQuantity(string(self.limits.cpu)) || quantity(string(self.requests.cpu)).compareTo(quantity(string(self.limits.cpu))) <= 0";
+    /// At an amount of CPU.
+    pub const CPU: &str = "type(self) == int ? self >= 0 && self <= 1000 : self.matches('^([0-9]{1,6}m|[0-9]{1,3}([.][0-9]{1,3})?|1000)$')";
+    /// At `nodeSelector`. The values have a pattern.
+    pub const NODE_SELECTOR: &str = "self.all(key, key.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[0-9A-Za-z]([-0-9A-Za-z_.]{0,61}[0-9A-Za-z])?$'))";
+    /// At a toleration.
+    pub const TOLERATION: &str = "(self.operator == 'Exists' ? !has(self.value) || self.value == '' : has(self.key) && self.key != '') && (!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute'))";
+}
+
+/// The messages of the rules, under the same names.
+pub mod message {
+    /// At the resource.
+    pub const NAME: &str = "metadata.name becomes the name of a Service and the start of other names: lower case letters, digits and hyphens, a letter first, at most 52 characters";
+    /// At `clusterName`.
+    pub const CLUSTER_NAME_IS_FIXED: &str =
+        "clusterName cannot be changed: delete this TracingPipeline and make a new one";
+    /// At a percentage.
+    pub const PERCENTAGE: &str =
+        "write a whole number from 0 to 100, or a string with at most four decimals such as \"0.5\"";
+    /// At `slowThreshold`.
+    pub const SLOW_THRESHOLD: &str =
+        "write a duration such as 500ms or 2s, at most 1h; 0s keeps no trace for being slow";
+    /// At `decisionWait`.
+    pub const DECISION_WAIT: &str = "write a duration such as 10s, from 100ms to 5m";
+    /// At `checkInterval`.
+    pub const CHECK_INTERVAL: &str = "write a duration such as 1s, from 100ms to 1m";
+    /// At `batch.timeout`.
+    pub const BATCH_TIMEOUT: &str = "write a duration such as 200ms, from 1ms to 1m";
+    /// At a policy.
+    pub const POLICY_MEMBER: &str = "set exactly the member that type names: statusCode for StatusCode, latency for Latency, probabilistic for Probabilistic, none for AlwaysSample";
+    /// At `memoryLimiter`.
+    pub const SPIKE: &str =
+        "spikeLimitMiB must be less than limitMiB: requests are refused above the difference";
+    /// At `batch`.
+    pub const BATCH_SIZES: &str = "sendBatchMaxSize must be 0 or at least sendBatchSize";
+    /// At `exporters`.
+    pub const ONE_EXPORTER: &str = "no exporter is on: set xray.mode to Enabled, or add logging";
+    /// At the spec.
+    pub const ROLE_NEEDED: &str =
+        "type IRSA needs roleArn, the IAM role that the collectors use; or set type to Ambient";
+    /// At `identity`.
+    pub const NO_ROLE: &str =
+        "type Ambient uses the credentials that are there: remove roleArn, or set type to IRSA";
+    /// At the spec.
+    pub const MEMORY_FITS: &str = "the container's memory limit must be at least memoryLimiter.limitMiB + 64Mi, or the kernel ends the collector before its own limiter acts";
+    /// At `resources`.
+    pub const MEMORY_REQUEST: &str = "requests.memory must not be more than limits.memory";
+    /// At `resources`.
+    pub const CPU_REQUEST: &str = "requests.cpu must not be more than limits.cpu";
+    /// At an amount of CPU.
+    pub const CPU: &str = "write CPU as 100m, 0.5 or 1, at most 1000";
+    /// At `nodeSelector`.
+    pub const NODE_SELECTOR: &str = "each key must be the key of a node label, such as kubernetes.io/arch";
+    /// At a toleration.
+    pub const TOLERATION: &str = "operator Equal needs a key, operator Exists takes no value, tolerationSeconds needs effect NoExecute";
+}
+
+/// A rule as it stands in the schema.
+pub(crate) fn validation(rule: &str, message: &str) -> Value {
+    json!({ "rule": rule, "message": message })
+}
+
+/// A rule whose refusal names a field below the value that it stands at.
+fn validation_at(rule: &str, message: &str, field: &str) -> Value {
+    json!({ "rule": rule, "message": message, "fieldPath": field })
+}
+
+/// The rule at the resource.
+pub(crate) fn at_resource() -> Value {
+    json!([validation_at(cel::NAME, message::NAME, ".metadata.name")])
+}
+
+/// The rules at the spec.
+pub(crate) fn at_spec() -> Value {
+    let mut role = validation_at(cel::ROLE_NEEDED, message::ROLE_NEEDED, ".identity.roleArn");
+    role["reason"] = json!("FieldValueRequired");
+    let memory = ".collector.resources.limits.memory";
+    json!([
+        role,
+        validation_at(cel::MEMORY_FITS, message::MEMORY_FITS, memory)
+    ])
+}
+
+/// The rules at `identity`.
+pub(crate) fn at_identity() -> Value {
+    let mut role = validation_at(cel::NO_ROLE, message::NO_ROLE, ".roleArn");
+    role["reason"] = json!("FieldValueForbidden");
+    json!([role])
+}
+
+/// The rules at `resources`.
+pub(crate) fn at_resources() -> Value {
+    json!([
+        validation_at(cel::CPU_REQUEST, message::CPU_REQUEST, ".requests.cpu"),
+        validation_at(cel::MEMORY_REQUEST, message::MEMORY_REQUEST, ".requests.memory"),
+    ])
+}
+
+/// Schema of a value of `nodeSelector`.
+pub(crate) fn label_value() -> Value {
+    json!({ "type": "string", "maxLength": 63, "pattern": LABEL_VALUE })
+}
+
+/// A rule that a resource breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Where, for example `spec.sampling.policies[1]`.
+    pub path: String,
+    /// What to do, one of [`message`].
+    pub message: &'static str,
+}
+
+/// Every rule that `pipeline` breaks, in the order of the spec. Rules that compare with an older version of the
+/// resource are not here.
+pub fn violations(pipeline: &TracingPipeline) -> Vec<Violation> {
+    let mut found = Found::default();
+    let spec = &pipeline.spec;
+    found.unless(is_name(&pipeline.name_any()), "metadata.name", message::NAME);
+    let rate = is_percentage(&spec.sampling_rate_percentage);
+    found.unless(rate, "spec.samplingRatePercentage", message::PERCENTAGE);
+    sampling(spec, &mut found);
+    let limiter = &spec.memory_limiter;
+    let below = limiter.spike_limit_mib < limiter.limit_mib;
+    found.unless(below, "spec.memoryLimiter", message::SPIKE);
+    let interval = is_duration(&limiter.check_interval, 100, MINUTE_MS);
+    found.unless(
+        interval,
+        "spec.memoryLimiter.checkInterval",
+        message::CHECK_INTERVAL,
+    );
+    let batch = &spec.batch;
+    let fits = batch.send_batch_max_size == 0 || batch.send_batch_max_size >= batch.send_batch_size;
+    found.unless(fits, "spec.batch", message::BATCH_SIZES);
+    let timeout = is_duration(&batch.timeout, 1, MINUTE_MS);
+    found.unless(timeout, "spec.batch.timeout", message::BATCH_TIMEOUT);
+    let exporters = &spec.exporters;
+    let on = exporters.xray.mode == Mode::Enabled || exporters.logging.is_some();
+    found.unless(on, "spec.exporters", message::ONE_EXPORTER);
+    identity(&spec.identity, &mut found);
+    collector(spec, &mut found);
+    found.0
+}
+
+const MINUTE_MS: u64 = 60_000;
+
+#[derive(Default)]
+struct Found(Vec<Violation>);
+
+impl Found {
+    fn unless(&mut self, holds: bool, path: impl Into<String>, message: &'static str) {
+        if !holds {
+            let path = path.into();
+            self.0.push(Violation { path, message });
+        }
+    }
+}
+
+fn sampling(spec: &TracingPipelineSpec, found: &mut Found) {
+    let sampling = &spec.sampling;
+    let slow = is_duration(&sampling.slow_threshold, 0, 60 * MINUTE_MS);
+    found.unless(slow, "spec.sampling.slowThreshold", message::SLOW_THRESHOLD);
+    let wait = is_duration(&sampling.decision_wait, 100, 5 * MINUTE_MS);
+    found.unless(wait, "spec.sampling.decisionWait", message::DECISION_WAIT);
+    for (index, policy) in sampling.policies.iter().enumerate() {
+        let path = format!("spec.sampling.policies[{index}]");
+        found.unless(has_its_member(policy), path.as_str(), message::POLICY_MEMBER);
+        if let Some(settings) = &policy.probabilistic {
+            let holds = is_percentage(&settings.sampling_percentage);
+            let path = format!("{path}.probabilistic.samplingPercentage");
+            found.unless(holds, path, message::PERCENTAGE);
+        }
+    }
+}
+
+fn has_its_member(policy: &Policy) -> bool {
+    let members = (
+        policy.status_code.is_some(),
+        policy.latency.is_some(),
+        policy.probabilistic.is_some(),
+    );
+    members
+        == match policy.kind {
+            PolicyType::AlwaysSample => (false, false, false),
+            PolicyType::StatusCode => (true, false, false),
+            PolicyType::Latency => (false, true, false),
+            PolicyType::Probabilistic => (false, false, true),
+        }
+}
+
+fn identity(identity: &Identity, found: &mut Found) {
+    let (holds, message) = match identity.kind {
+        IdentityType::Irsa => (identity.role_arn.is_some(), message::ROLE_NEEDED),
+        IdentityType::Ambient => (identity.role_arn.is_none(), message::NO_ROLE),
+    };
+    found.unless(holds, "spec.identity.roleArn", message);
+}
+
+fn collector(spec: &TracingPipelineSpec, found: &mut Found) {
+    let Resources { requests, limits } = &spec.collector.resources;
+    let path = "spec.collector.resources";
+    for (name, amounts) in [("requests", requests), ("limits", limits)] {
+        if let Some(cpu) = &amounts.cpu {
+            found.unless(
+                cpu_millis(cpu).is_some(),
+                format!("{path}.{name}.cpu"),
+                message::CPU,
+            );
+        }
+    }
+    let millis = |amounts: &ResourceAmounts| amounts.cpu.as_ref().and_then(cpu_millis);
+    let below = in_order(millis(requests), millis(limits));
+    found.unless(below, format!("{path}.requests.cpu"), message::CPU_REQUEST);
+    let bytes = |amounts: &ResourceAmounts| amounts.memory.as_deref().and_then(memory_bytes);
+    let below = in_order(bytes(requests), bytes(limits));
+    found.unless(below, format!("{path}.requests.memory"), message::MEMORY_REQUEST);
+    // A CRD older than the operator may lack the bounds of limitMiB.
+    let needed = i128::from(spec.memory_limiter.limit_mib) + i128::from(MEMORY_HEADROOM_MIB);
+    let needed = u128::try_from(needed).unwrap_or(0) << 20;
+    let fits = in_order(Some(needed), bytes(limits));
+    found.unless(fits, format!("{path}.limits.memory"), message::MEMORY_FITS);
+    let keys = spec.collector.node_selector.keys().all(|key| is_label_key(key));
+    found.unless(keys, "spec.collector.nodeSelector", message::NODE_SELECTOR);
+    for (index, toleration) in spec.collector.tolerations.iter().enumerate() {
+        let path = format!("spec.collector.tolerations[{index}]");
+        found.unless(is_toleration(toleration), path, message::TOLERATION);
+    }
+}
+
+/// What is absent, or is no amount, is in order with everything.
+fn in_order<T: PartialOrd>(less: Option<T>, more: Option<T>) -> bool {
+    less.zip(more).is_none_or(|(less, more)| less <= more)
+}
+
+fn is_toleration(toleration: &Toleration) -> bool {
+    let empty = |text: &Option<String>| text.as_ref().is_none_or(String::is_empty);
+    let compared = match toleration.operator {
+        TolerationOperator::Exists => empty(&toleration.value),
+        TolerationOperator::Equal => !empty(&toleration.key),
+    };
+    let timed =
+        toleration.toleration_seconds.is_none() || toleration.effect == Some(TolerationEffect::NoExecute);
+    compared && timed
+}
+
+/// A DNS name and a slash or neither, then a name of at most 63 characters.
+fn is_label_key(key: &str) -> bool {
+    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let (domain, name) = match key.split_once('/') {
+        Some((domain, name)) => (Some(domain), name),
+        None => (None, key),
+    };
+    let bytes = name.as_bytes();
+    let inside = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    let named = bytes.len() <= 63 && alphanumeric(bytes.first()) && alphanumeric(bytes.last());
+    let dns = |label: &str| {
+        let bytes = label.as_bytes();
+        let inside = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
+        bytes.iter().all(inside) && alphanumeric(bytes.first()) && alphanumeric(bytes.last())
+    };
+    named && bytes.iter().all(inside) && domain.is_none_or(|domain| domain.split('.').all(dns))
+}
+
+fn is_name(name: &str) -> bool {
+    let plain = name
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    let starts = name.as_bytes().first().is_some_and(u8::is_ascii_lowercase);
+    plain && starts && !name.ends_with('-') && name.len() <= NAME_LENGTH_MAX
+}
+
+fn is_percentage(value: &IntOrString) -> bool {
+    Percentage::parse(value).is_some()
+}
+
+fn is_duration(text: &str, least_ms: u64, most_ms: u64) -> bool {
+    Duration::parse(text).is_some_and(|duration| (least_ms..=most_ms).contains(&duration.millis()))
+}

@@ -1,0 +1,352 @@
+//! What people write.
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::rules::{self, cel, message, validation};
+use crate::status::TracingPipelineStatus;
+use crate::workload::{Collector, Service};
+
+/// What the collectors of one cluster do: which traces they keep, how much memory they take, where they send.
+///
+/// `clusterName` and `identity.roleArn` are enough; everything else has a default that suits a cluster of moderate
+/// traffic.
+#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[kube(
+    group = "tracepipe.dev",
+    version = "v1alpha1",
+    kind = "TracingPipeline",
+    plural = "tracingpipelines",
+    shortname = "tp",
+    category = "tracing",
+    category = "observability",
+    namespaced,
+    status = "TracingPipelineStatus",
+    derive = "PartialEq",
+    doc = "A trace collector on every node of the cluster. Applications send OTLP to the Service that has this resource's name, in its namespace: NAME.NAMESPACE.svc.cluster.local, port 4317 (gRPC) or 4318 (HTTP). Each trace with an error, each slow trace and a share of the rest go to AWS X-Ray.",
+    selectable = ".spec.clusterName"
+)]
+#[schemars(extend("x-kubernetes-validations" = rules::at_spec()))]
+#[serde(rename_all = "camelCase")]
+pub struct TracingPipelineSpec {
+    /// Name of the EKS cluster. Every span carries it as the resource attributes `cluster_name` and
+    /// `k8s.cluster.name`, every X-Ray document as the annotation `cluster_name`, so that traces of several clusters
+    /// in one account stay apart. It cannot be changed: make a new TracingPipeline instead.
+    #[schemars(length(min = 1, max = 100), regex(pattern = r"^[0-9A-Za-z][0-9A-Za-z_-]*$"))]
+    #[schemars(extend("x-kubernetes-validations" = [validation(cel::CLUSTER_NAME_IS_FIXED, message::CLUSTER_NAME_IS_FIXED)]))]
+    pub cluster_name: String,
+
+    /// AWS region that traces are sent to, for example `eu-west-1`. Default: the operator's `aws.region` chart value,
+    /// else the label `topology.kubernetes.io/region` of the nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), regex(pattern = r"^[a-z]{2,4}(-[a-z]+)+-[0-9]$"))]
+    pub region: Option<String>,
+
+    /// Share of the traces that are kept although they neither failed nor were slow, in percent: a whole number, or
+    /// a string for up to four decimals such as `"0.5"`. 100 keeps every trace. The choice depends on the trace id
+    /// alone, so that all nodes choose the same traces.
+    #[serde(default = "ten_percent")]
+    #[schemars(extend("maxLength" = 10))]
+    #[schemars(extend("x-kubernetes-validations" = [validation(cel::PERCENTAGE, message::PERCENTAGE)]))]
+    pub sampling_rate_percentage: IntOrString,
+
+    /// Which traces are kept, and how long a collector waits before it decides.
+    #[serde(default)]
+    pub sampling: Sampling,
+
+    /// How much memory a collector takes. Above `limitMiB - spikeLimitMiB` new requests are refused retryably.
+    #[serde(default)]
+    #[schemars(extend("x-kubernetes-validations" = [validation(cel::SPIKE, message::SPIKE)]))]
+    pub memory_limiter: MemoryLimiter,
+
+    /// How kept spans are put together before they are sent.
+    #[serde(default)]
+    #[schemars(extend("x-kubernetes-validations" = [validation(cel::BATCH_SIZES, message::BATCH_SIZES)]))]
+    pub batch: Batch,
+
+    /// Where kept traces go. At least one exporter is on.
+    #[serde(default)]
+    #[schemars(extend("x-kubernetes-validations" = [validation(cel::ONE_EXPORTER, message::ONE_EXPORTER)]))]
+    pub exporters: Exporters,
+
+    /// How collectors get AWS credentials.
+    #[serde(default)]
+    #[schemars(extend("x-kubernetes-validations" = rules::at_identity()))]
+    pub identity: Identity,
+
+    /// The collector's pods.
+    #[serde(default)]
+    pub collector: Collector,
+
+    /// The Service that applications send to.
+    #[serde(default)]
+    pub service: Service,
+}
+
+/// Which traces are kept. Errors, slow traces and the sampled share are decided first; `policies` add to them.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Sampling {
+    /// Keep every trace that has a span with status ERROR.
+    pub keep_errors: bool,
+    /// Keep every trace that took longer than this, from its first span's start to its last span's end, for example
+    /// `500ms` or `2s`. `0s` keeps no trace for being slow. At most `1h`, in whole milliseconds.
+    #[schemars(length(max = 16))]
+    #[schemars(extend("x-kubernetes-validations" = [validation(cel::SLOW_THRESHOLD, message::SLOW_THRESHOLD)]))]
+    pub slow_threshold: String,
+    /// How long a trace is collected before it is decided, counted from its first span, for example `10s`. Longer
+    /// waits see slower traces whole and hold more memory. `100ms` to `5m`.
+    #[schemars(length(max = 16))]
+    #[schemars(extend("x-kubernetes-validations" = [validation(cel::DECISION_WAIT, message::DECISION_WAIT)]))]
+    pub decision_wait: String,
+    /// Traces that a collector holds undecided at once. When one more comes, the oldest is decided on what is known.
+    #[schemars(range(min = 100, max = 10_000_000))]
+    pub num_traces: i64,
+    /// Further traces to keep: a trace is kept when any policy says so.
+    #[schemars(length(max = 50))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub policies: Vec<Policy>,
+}
+
+/// One sampling policy: `type` says which, and the member of the same name holds its settings.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [validation(cel::POLICY_MEMBER, message::POLICY_MEMBER)]))]
+pub struct Policy {
+    /// Name of the policy, unique in the list. `always-sample-errors`, `always-sample-slow` and `probabilistic` are taken.
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
+    )]
+    pub name: String,
+    /// What the policy looks at.
+    #[serde(rename = "type")]
+    pub kind: PolicyType,
+    /// For `StatusCode`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_code: Option<StatusCodePolicy>,
+    /// For `Latency`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<LatencyPolicy>,
+    /// For `Probabilistic`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probabilistic: Option<ProbabilisticPolicy>,
+}
+
+/// What a policy looks at.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolicyType {
+    /// Keeps every trace.
+    AlwaysSample,
+    /// Keeps traces that have a span with one of these status codes.
+    StatusCode,
+    /// Keeps traces that took longer than a threshold.
+    Latency,
+    /// Keeps a share of the traces, chosen by trace id.
+    Probabilistic,
+}
+
+/// Settings of a `StatusCode` policy.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusCodePolicy {
+    /// Span status codes that keep the trace.
+    #[schemars(length(min = 1, max = 3))]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub status_codes: Vec<TraceStatusCode>,
+}
+
+/// Status code of a span.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum TraceStatusCode {
+    /// The application said that it went well.
+    Ok,
+    /// It went wrong.
+    Error,
+    /// Nothing was said.
+    Unset,
+}
+
+/// Settings of a `Latency` policy.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LatencyPolicy {
+    /// Keep traces that took longer than this, in milliseconds.
+    #[schemars(range(min = 1, max = 3_600_000))]
+    pub threshold_ms: i64,
+}
+
+/// Settings of a `Probabilistic` policy.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ProbabilisticPolicy {
+    /// Share of the traces to keep, in percent: a whole number, or a string for up to four decimals.
+    #[schemars(extend("maxLength" = 10))]
+    #[schemars(extend("x-kubernetes-validations" = [validation(cel::PERCENTAGE, message::PERCENTAGE)]))]
+    pub sampling_percentage: IntOrString,
+    /// Changes which traces are chosen. Collectors that shall choose the same traces need the same salt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub hash_salt: Option<String>,
+}
+
+/// How much memory a collector takes.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MemoryLimiter {
+    /// Memory that the collector never exceeds, in MiB. `collector.resources.limits.memory` is at least 64 MiB more.
+    #[serde(rename = "limitMiB")]
+    #[schemars(range(min = 32, max = 65_536))]
+    pub limit_mib: i64,
+    /// Room for what was already admitted, in MiB, below `limitMiB`.
+    #[serde(rename = "spikeLimitMiB")]
+    #[schemars(range(min = 8, max = 65_536))]
+    pub spike_limit_mib: i64,
+    /// How often the resident memory is read, for example `1s`. `100ms` to `1m`.
+    #[schemars(length(max = 16))]
+    #[schemars(extend("x-kubernetes-validations" = [validation(cel::CHECK_INTERVAL, message::CHECK_INTERVAL)]))]
+    pub check_interval: String,
+}
+
+/// How kept spans are put together.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Batch {
+    /// A batch is sent when its first span has waited this long, for example `200ms`. `1ms` to `1m`.
+    #[schemars(length(max = 16))]
+    #[schemars(extend("x-kubernetes-validations" = [validation(cel::BATCH_TIMEOUT, message::BATCH_TIMEOUT)]))]
+    pub timeout: String,
+    /// A batch is sent when it has this many spans.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub send_batch_size: i64,
+    /// A batch never has more spans than this, but for a single trace that has. 0: no bound.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub send_batch_max_size: i64,
+}
+
+/// Where kept traces go.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Exporters {
+    /// AWS X-Ray.
+    pub xray: Xray,
+    /// The collector's own log, for looking at traces while setting up. Off when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logging: Option<Logging>,
+}
+
+/// Whether something is on.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// On.
+    #[default]
+    Enabled,
+    /// Off.
+    Disabled,
+}
+
+/// AWS X-Ray.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Xray {
+    /// Whether traces go to X-Ray.
+    pub mode: Mode,
+    /// Make every span attribute searchable (an annotation) instead of only readable (metadata).
+    pub index_all_attributes: bool,
+}
+
+/// The collector's own log.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Logging {
+    /// How much is logged of each batch.
+    pub verbosity: LoggingVerbosity,
+}
+
+/// How much is logged of each batch.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LoggingVerbosity {
+    /// A line for each batch.
+    #[default]
+    Basic,
+    /// A line for each span.
+    Normal,
+    /// Spans with all they hold.
+    Detailed,
+}
+
+/// How collectors get AWS credentials.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Identity {
+    /// Where the credentials come from.
+    #[serde(rename = "type")]
+    pub kind: IdentityType,
+    /// The IAM role of the collectors. It allows `xray:PutTraceSegments` and `xray:PutTelemetryRecords`, and its
+    /// trust policy names `system:serviceaccount:NAMESPACE:NAME-collector` and the audience `sts.amazonaws.com`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 640),
+        regex(pattern = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[0-9A-Za-z+=,.@_/-]+$")
+    )]
+    pub role_arn: Option<String>,
+}
+
+/// Where credentials come from.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IdentityType {
+    /// The pod's own token is exchanged for the role in `roleArn` (IAM roles for service accounts).
+    #[default]
+    #[serde(rename = "IRSA")]
+    Irsa,
+    /// Whatever the node or an EKS Pod Identity association gives; nothing is projected into the pod.
+    Ambient,
+}
+
+fn ten_percent() -> IntOrString {
+    IntOrString::Int(10)
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            keep_errors: true,
+            slow_threshold: "500ms".to_owned(),
+            decision_wait: "10s".to_owned(),
+            num_traces: 100_000,
+            policies: Vec::new(),
+        }
+    }
+}
+
+impl Default for MemoryLimiter {
+    fn default() -> Self {
+        Self {
+            limit_mib: 400,
+            spike_limit_mib: 100,
+            check_interval: "1s".to_owned(),
+        }
+    }
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self {
+            timeout: "200ms".to_owned(),
+            send_batch_size: 8192,
+            send_batch_max_size: 0,
+        }
+    }
+}
+
+impl Default for Xray {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Enabled,
+            index_all_attributes: true,
+        }
+    }
+}

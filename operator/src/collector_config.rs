@@ -1,0 +1,314 @@
+//! A spec as the collector's typed configuration. Every value is a literal: the writer escapes `$`, so a
+//! TracingPipeline cannot make the collector expand its environment.
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use tracepipe_config::config::{
+    AwsXrayConfig, BatchConfig, Config, DebugConfig, ExporterConfig, ExtensionConfig, Field,
+    HealthCheckConfig, LogsConfig, MemoryLimiterConfig, MetricsConfig, OtlpReceiverConfig, OtlpServerConfig,
+    PolicyConfig, PolicyKindConfig, ProcessorConfig, PrometheusConfig, ReceiverConfig, ResourceActionConfig,
+    ResourceConfig, ResourceVerb, ServiceConfig, Spanned, TailSamplingConfig, TelemetryConfig, set, set_list,
+};
+use tracepipe_config::{AttributeValue, ConfigError, GoDuration, LogEncoding, StatusCode, Verbosity};
+use tracepipe_crds::values::Percentage;
+use tracepipe_crds::{
+    Batch, Exporters, LoggingVerbosity, MemoryLimiter, Mode, Policy, PolicyType, Sampling, TraceStatusCode,
+    TracingPipelineSpec,
+};
+
+use crate::names::{GRPC_PORT, HEALTH_PORT, HTTP_PORT, METRICS_PORT, NODE_NAME_VARIABLE};
+use crate::settings::Settings;
+
+/// Name of the policy behind `sampling.keepErrors`.
+const KEEP_ERRORS: &str = "always-sample-errors";
+/// Name of the policy behind `sampling.slowThreshold`.
+const KEEP_SLOW: &str = "always-sample-slow";
+/// Name of the policy behind `samplingRatePercentage`.
+const SAMPLING_RATE: &str = "probabilistic";
+
+/// The collector's configuration for a spec that breaks no rule of [`tracepipe_crds::rules`]. `region` is the one that
+/// traces go to.
+///
+/// # Errors
+/// A text that is not what its rule says, with its path in the spec.
+pub(crate) fn build(
+    spec: &TracingPipelineSpec,
+    settings: &Settings,
+    region: Option<&str>,
+) -> Result<Config, Vec<String>> {
+    let mut reader = Reader::default();
+    let config = Config {
+        receivers: vec![ReceiverConfig::Otlp(otlp()).into()],
+        processors: vec![
+            ProcessorConfig::MemoryLimiter(memory_limiter(&spec.memory_limiter, &mut reader)).into(),
+            ProcessorConfig::TailSampling(tail_sampling(spec, &mut reader)).into(),
+            ProcessorConfig::Batch(batch(&spec.batch, &mut reader)).into(),
+            ProcessorConfig::Resource(resource(&spec.cluster_name, region)).into(),
+        ],
+        exporters: exporters(&spec.exporters, settings, region)
+            .into_iter()
+            .map(Into::into)
+            .collect(),
+        extensions: vec![health_check().into()],
+        service: ServiceConfig {
+            telemetry: telemetry(),
+            ..ServiceConfig::default()
+        },
+        sources: Vec::new(),
+    };
+    match reader.wrong.is_empty() {
+        true => Ok(config.with_traces_pipeline()),
+        false => Err(reader.wrong),
+    }
+}
+
+/// What the collector's own parser found, in the words of the spec.
+pub(crate) fn in_spec(error: &ConfigError, spec: &TracingPipelineSpec) -> String {
+    let path = spec_path(&error.path, built_in_policies(&spec.sampling));
+    format!("{path}: {}", error.message)
+}
+
+/// Reads texts, and remembers those that cannot be read.
+#[derive(Default)]
+struct Reader {
+    wrong: Vec<String>,
+}
+
+impl Reader {
+    fn duration(&mut self, path: &str, text: &str) -> Field<GoDuration> {
+        match GoDuration::parse(text) {
+            Ok(duration) => Some(duration.into()),
+            Err(why) => {
+                self.wrong.push(format!("{path}: {why}"));
+                None
+            }
+        }
+    }
+
+    fn whole(&mut self, path: &str, number: i64) -> Field<u64> {
+        match u64::try_from(number) {
+            Ok(number) => Some(number.into()),
+            Err(_) => {
+                self.wrong.push(format!("{path}: {number} is below zero"));
+                None
+            }
+        }
+    }
+
+    fn percent(&mut self, path: &str, value: &IntOrString) -> Field<f64> {
+        let percentage = Percentage::parse(value);
+        if percentage.is_none() {
+            self.wrong
+                .push(format!("{path}: {}", tracepipe_crds::rules::message::PERCENTAGE));
+        }
+        percentage.map(|percentage| percentage.percent().into())
+    }
+}
+
+fn everywhere(port: u16) -> String {
+    format!("0.0.0.0:{port}")
+}
+
+fn otlp() -> OtlpReceiverConfig {
+    OtlpReceiverConfig {
+        grpc: set(OtlpServerConfig::at(&everywhere(GRPC_PORT))),
+        http: set(OtlpServerConfig::at(&everywhere(HTTP_PORT))),
+        protocols_at: None,
+    }
+}
+
+fn health_check() -> ExtensionConfig {
+    ExtensionConfig::HealthCheck(HealthCheckConfig {
+        endpoint: set(everywhere(HEALTH_PORT)),
+    })
+}
+
+fn memory_limiter(limiter: &MemoryLimiter, reader: &mut Reader) -> MemoryLimiterConfig {
+    MemoryLimiterConfig {
+        check_interval: reader.duration("spec.memoryLimiter.checkInterval", &limiter.check_interval),
+        limit_mib: reader.whole("spec.memoryLimiter.limitMiB", limiter.limit_mib),
+        spike_limit_mib: reader.whole("spec.memoryLimiter.spikeLimitMiB", limiter.spike_limit_mib),
+    }
+}
+
+fn batch(batch: &Batch, reader: &mut Reader) -> BatchConfig {
+    BatchConfig {
+        timeout: reader.duration("spec.batch.timeout", &batch.timeout),
+        send_batch_size: reader.whole("spec.batch.sendBatchSize", batch.send_batch_size),
+        send_batch_max_size: reader.whole("spec.batch.sendBatchMaxSize", batch.send_batch_max_size),
+    }
+}
+
+fn tail_sampling(spec: &TracingPipelineSpec, reader: &mut Reader) -> TailSamplingConfig {
+    let sampling = &spec.sampling;
+    let mut policies = Vec::new();
+    if sampling.keep_errors {
+        let kind = PolicyKindConfig::status_code([StatusCode::Error]);
+        policies.push(PolicyConfig::new(KEEP_ERRORS, kind));
+    }
+    if let Some(millis) = slow_millis(sampling) {
+        policies.push(PolicyConfig::new(KEEP_SLOW, PolicyKindConfig::latency(millis)));
+    }
+    let rate = PolicyKindConfig::Probabilistic {
+        hash_salt: None,
+        sampling_percentage: reader.percent("spec.samplingRatePercentage", &spec.sampling_rate_percentage),
+    };
+    policies.push(PolicyConfig::new(SAMPLING_RATE, rate));
+    for (index, one) in sampling.policies.iter().enumerate() {
+        policies.push(PolicyConfig::new(&one.name, policy_kind(one, index, reader)));
+    }
+    TailSamplingConfig {
+        decision_wait: reader.duration("spec.sampling.decisionWait", &sampling.decision_wait),
+        num_traces: reader.whole("spec.sampling.numTraces", sampling.num_traces),
+        policies: set_list(policies),
+        ..TailSamplingConfig::default()
+    }
+}
+
+/// A member that is missing is left out, for the collector's own parser to find.
+fn policy_kind(policy: &Policy, index: usize, reader: &mut Reader) -> PolicyKindConfig {
+    match policy.kind {
+        PolicyType::AlwaysSample => PolicyKindConfig::AlwaysSample,
+        PolicyType::StatusCode => PolicyKindConfig::StatusCode {
+            status_codes: policy
+                .status_code
+                .as_ref()
+                .and_then(|settings| set_list(settings.status_codes.iter().copied().map(status_code))),
+        },
+        PolicyType::Latency => PolicyKindConfig::Latency {
+            threshold_ms: policy
+                .latency
+                .as_ref()
+                .and_then(|settings| set(settings.threshold_ms)),
+        },
+        PolicyType::Probabilistic => {
+            let settings = policy.probabilistic.as_ref();
+            PolicyKindConfig::Probabilistic {
+                hash_salt: settings
+                    .and_then(|settings| settings.hash_salt.clone())
+                    .map(Spanned::from),
+                sampling_percentage: settings.and_then(|settings| {
+                    let path = format!("spec.sampling.policies[{index}].probabilistic.samplingPercentage");
+                    reader.percent(&path, &settings.sampling_percentage)
+                }),
+            }
+        }
+    }
+}
+
+fn status_code(code: TraceStatusCode) -> StatusCode {
+    match code {
+        TraceStatusCode::Ok => StatusCode::Ok,
+        TraceStatusCode::Error => StatusCode::Error,
+        TraceStatusCode::Unset => StatusCode::Unset,
+    }
+}
+
+/// None: no trace is kept for being slow.
+fn slow_millis(sampling: &Sampling) -> Option<i64> {
+    let threshold = tracepipe_crds::values::Duration::parse(&sampling.slow_threshold)?;
+    i64::try_from(threshold.millis())
+        .ok()
+        .filter(|millis| *millis > 0)
+}
+
+/// What every span gets on its way out. An application that says where it runs is believed, but for the cluster's name,
+/// which keeps the traces of several clusters in one account apart.
+fn resource(cluster: &str, region: Option<&str>) -> ResourceConfig {
+    let text = |value: &str| AttributeValue::String(value.to_owned());
+    let insert = |key: &str, value: &str| ResourceActionConfig {
+        action: set(ResourceVerb::Insert),
+        ..ResourceActionConfig::upsert(key, text(value))
+    };
+    let mut actions = vec![
+        ResourceActionConfig::upsert("cluster_name", text(cluster)),
+        ResourceActionConfig::upsert("k8s.cluster.name", text(cluster)),
+    ];
+    if let Some(region) = region {
+        actions.push(insert("cloud.provider", "aws"));
+        actions.push(insert("cloud.platform", "aws_eks"));
+        actions.push(insert("cloud.region", region));
+    }
+    // By the downward API: the one thing that each node's collector knows for itself.
+    actions.push(ResourceActionConfig {
+        key: set("k8s.node.name"),
+        value: None,
+        value_from_env: Some(NODE_NAME_VARIABLE),
+        action: set(ResourceVerb::Insert),
+    });
+    ResourceConfig {
+        attributes: set_list(actions),
+    }
+}
+
+fn exporters(exporters: &Exporters, settings: &Settings, region: Option<&str>) -> Vec<ExporterConfig> {
+    let mut built = Vec::new();
+    if exporters.xray.mode == Mode::Enabled {
+        built.push(ExporterConfig::AwsXray(AwsXrayConfig {
+            region: region.and_then(set),
+            endpoint: settings.xray_endpoint.as_deref().and_then(set),
+            index_all_attributes: set(exporters.xray.index_all_attributes),
+            ..AwsXrayConfig::default()
+        }));
+    }
+    if let Some(logging) = &exporters.logging {
+        let verbosity = match logging.verbosity {
+            LoggingVerbosity::Basic => Verbosity::Basic,
+            LoggingVerbosity::Normal => Verbosity::Normal,
+            LoggingVerbosity::Detailed => Verbosity::Detailed,
+        };
+        built.push(ExporterConfig::Debug(DebugConfig {
+            verbosity: set(verbosity),
+            ..DebugConfig::default()
+        }));
+    }
+    built
+}
+
+fn telemetry() -> TelemetryConfig {
+    let everywhere = PrometheusConfig {
+        host: set("0.0.0.0"),
+        port: set(METRICS_PORT),
+    };
+    TelemetryConfig {
+        logs: LogsConfig {
+            level: None,
+            encoding: set(LogEncoding::Json),
+        },
+        metrics: MetricsConfig {
+            level: None,
+            readers: set_list([everywhere]),
+        },
+    }
+}
+
+/// How many policies stand before those of `sampling.policies`.
+fn built_in_policies(sampling: &Sampling) -> usize {
+    1 + usize::from(sampling.keep_errors) + usize::from(slow_millis(sampling).is_some())
+}
+
+/// The part of the spec that makes this part of the configuration.
+fn spec_path(path: &str, built_in: usize) -> String {
+    const SECTIONS: [(&str, &str); 5] = [
+        ("processors.memory_limiter", "spec.memoryLimiter"),
+        ("processors.tail_sampling", "spec.sampling"),
+        ("processors.batch", "spec.batch"),
+        ("exporters.awsxray", "spec.exporters.xray"),
+        ("exporters.debug", "spec.exporters.logging"),
+    ];
+    let policy = path
+        .strip_prefix("processors.tail_sampling.policies[")
+        .and_then(|rest| rest.split_once(']'))
+        .and_then(|(index, rest)| Some((index.parse::<usize>().ok()?.checked_sub(built_in)?, rest)));
+    if let Some((index, rest)) = policy {
+        return format!("spec.sampling.policies[{index}]{rest}");
+    }
+    for (prefix, section) in SECTIONS {
+        if path.starts_with(prefix) {
+            return format!("{section} ({path})");
+        }
+    }
+    format!("spec ({path})")
+}
+
+#[cfg(test)]
+mod tests;

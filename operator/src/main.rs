@@ -1,0 +1,107 @@
+//! The tracepipe operator: one TracingPipeline in, one trace collector on every node out.
+//!
+//! The way of a resource: `reconcile` (one pass: observe, `validate`, `plan`, `apply`, `report`). What decides is pure:
+//! `validate`, `collector_config`, `plan`, `drift`, `ownership`, `rollout`, `report`. What acts is thin: `apply`,
+//! `cluster` (calls), `watches`, `controller` (when to look), `health`. Start reading at `reconcile::pass`.
+
+mod apply;
+mod cli;
+mod cluster;
+mod collector_config;
+mod controller;
+mod drift;
+mod facts;
+mod health;
+mod metrics;
+mod names;
+mod offline;
+mod ownership;
+mod plan;
+mod reconcile;
+mod report;
+mod rollout;
+mod settings;
+#[cfg(test)]
+mod testing;
+mod validate;
+mod watches;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser;
+use futures_util::FutureExt;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use cli::{Arguments, Command, LogFormat, RunArguments};
+use offline::Outcome;
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Run(arguments) => run(&arguments).map(|()| Outcome::Accepted),
+        Command::Crd => print_crd(),
+        Command::Validate(arguments) => offline::check(&arguments),
+        Command::Render(arguments) => offline::render(&arguments),
+    };
+    match outcome {
+        Ok(Outcome::Accepted) => ExitCode::SUCCESS,
+        Ok(Outcome::Refused) => ExitCode::from(2),
+        Err(error) => {
+            // Nothing is left to tell it to when standard error is gone.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_crd() -> anyhow::Result<Outcome> {
+    let yaml = tracepipe_crds::generate::crd_yaml().map_err(anyhow::Error::msg)?;
+    write!(std::io::stdout(), "{yaml}")?;
+    Ok(Outcome::Accepted)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn run(arguments: &RunArguments) -> anyhow::Result<()> {
+    init_log(arguments);
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("a TLS provider was chosen before"))?;
+    let settings = arguments.settings()?;
+    let health = health::Health::bind(arguments.health_address, arguments.metrics_address).await?;
+    let client = kube::Client::try_default()
+        .await
+        .context("no cluster: neither a service account nor a kubeconfig")?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    controller::run(
+        client,
+        arguments.namespaces.clone(),
+        settings,
+        health,
+        stop.boxed().shared(),
+    )
+    .await
+}
+
+fn init_log(arguments: &RunArguments) {
+    let level = arguments.log_level;
+    // The libraries' own lines would bury ours.
+    let filter = tracing_subscriber::filter::Targets::new()
+        .with_default(level.min(tracing_subscriber::filter::LevelFilter::WARN))
+        .with_target("tracepipe_operator", level);
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    match arguments.log_format {
+        LogFormat::Json => registry.with(layer.json()).init(),
+        LogFormat::Text => registry.with(layer).init(),
+    }
+}

@@ -1,0 +1,131 @@
+//! `validate` and `render`: the operator's judgement and its plan, without a cluster.
+
+use std::io::{Read, Write};
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde_json::Value;
+use tracepipe_crds::TracingPipeline;
+
+use crate::cli::{Output, RenderArguments, ValidateArguments};
+use crate::plan::plan;
+use crate::validate::validate;
+
+/// The outcome for the exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Every resource is accepted.
+    Accepted,
+    /// One or more are refused; why stands on standard error.
+    Refused,
+}
+
+/// Says of each TracingPipeline of a file whether it would be accepted.
+///
+/// # Errors
+/// When the file cannot be read or the answer not be written.
+pub(crate) fn check(arguments: &ValidateArguments) -> anyhow::Result<Outcome> {
+    let settings = arguments.settings()?;
+    let facts = arguments.cluster.facts();
+    let Some(pipelines) = read(&arguments.file)? else {
+        return Ok(Outcome::Refused);
+    };
+    let mut outcome = Outcome::Accepted;
+    for pipeline in &pipelines {
+        match validate(pipeline, &settings, &facts) {
+            Ok(_) => writeln!(std::io::stdout(), "{}: accepted", full_name(pipeline))?,
+            Err(refusal) => {
+                outcome = Outcome::Refused;
+                complain(pipeline, &refusal.message)?;
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// Prints what the operator would make.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn render(arguments: &RenderArguments) -> anyhow::Result<Outcome> {
+    let settings = arguments.settings()?;
+    let facts = arguments.cluster.facts();
+    let Some(pipelines) = read(&arguments.file)? else {
+        return Ok(Outcome::Refused);
+    };
+    let mut outcome = Outcome::Accepted;
+    let mut out = std::io::stdout();
+    for pipeline in &pipelines {
+        let accepted = match validate(pipeline, &settings, &facts) {
+            Ok(accepted) => accepted,
+            Err(refusal) => {
+                outcome = Outcome::Refused;
+                complain(pipeline, &refusal.message)?;
+                continue;
+            }
+        };
+        let planned = plan(pipeline, &accepted, &settings);
+        match arguments.output {
+            Output::CollectorConfig => write!(out, "{}", planned.config_yaml)?,
+            Output::Manifests => {
+                for object in planned.objects {
+                    let text =
+                        serde_saphyr::to_string(&without_owner(object.desired)).context("writing YAML")?;
+                    write!(out, "---\n{text}")?;
+                }
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// The TracingPipelines of a file; None when it has been said why there are none.
+fn read(file: &Path) -> anyhow::Result<Option<Vec<TracingPipeline>>> {
+    let mut text = String::new();
+    if file == Path::new("-") {
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("reading standard input")?;
+    } else {
+        text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    }
+    match tracepipe_crds::parse(&text) {
+        Ok(found) => {
+            for skipped in &found.skipped {
+                writeln!(std::io::stderr(), "{}: {skipped}: not looked at", file.display())?;
+            }
+            if found.pipelines.is_empty() {
+                writeln!(std::io::stderr(), "{}: no TracingPipeline in it", file.display())?;
+                return Ok(None);
+            }
+            Ok(Some(found.pipelines))
+        }
+        Err(errors) => {
+            for error in errors {
+                writeln!(std::io::stderr(), "{}: {error}", file.display())?;
+            }
+            Ok(None)
+        }
+    }
+}
+
+fn full_name(pipeline: &TracingPipeline) -> String {
+    let name = pipeline.metadata.name.as_deref().unwrap_or_default();
+    format!("tracingpipeline.tracepipe.dev/{name}")
+}
+
+fn complain(pipeline: &TracingPipeline, message: &str) -> anyhow::Result<()> {
+    for line in message.lines() {
+        writeln!(std::io::stderr(), "{}: {line}", full_name(pipeline))?;
+    }
+    Ok(())
+}
+
+/// The owner's UID is known to a cluster alone.
+fn without_owner(mut object: Value) -> Value {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("ownerReferences");
+        metadata.retain(|_, value| !value.is_null());
+    }
+    object
+}

@@ -1,0 +1,314 @@
+//! One pass over one pipeline: observe, validate, plan, apply, report. The order stands in [`pass`], nowhere else.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::api::{Api, PartialObjectMeta, Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::runtime::events::{Event, EventType, Recorder};
+use kube::{Client, Resource, ResourceExt};
+use serde_json::json;
+use tracepipe_crds::{TracingPipeline, TracingPipelineStatus};
+
+use crate::apply::{Applied, Children, apply, prune};
+use crate::cluster::{Error, Namespace};
+use crate::facts::{self, PodFacts};
+use crate::metrics::Metrics;
+use crate::names::MANAGER;
+use crate::plan::{Kind, plan};
+use crate::report::{self, Findings, Happening, Progress};
+use crate::rollout::{Evidence, judge, misses_pods, still_refused};
+use crate::settings::{Facts, Settings};
+use crate::validate::validate;
+use crate::watches::Stores;
+
+/// A pipeline that rests is looked at this often, in case an event was lost, give or take [`jitter`].
+const RESYNC: Duration = Duration::from_secs(600);
+/// From the end of a pass to the next one of the same pipeline, at least.
+const PAUSE: Duration = Duration::from_millis(300);
+/// A pipeline that does not rest is looked at this often.
+const UNSETTLED: Duration = Duration::from_secs(5);
+/// After a failure: doubled with each in a row, up to the second.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(300);
+
+/// What all passes share.
+pub(crate) struct Context {
+    /// The API server.
+    pub(crate) client: Client,
+    /// The administrator's part.
+    pub(crate) settings: Settings,
+    /// Nodes and pods, as watched.
+    pub(crate) stores: Stores,
+    /// What the operator counts.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Writes events.
+    pub(crate) recorder: Recorder,
+    /// Whether the API server knows `PreferSameNode`.
+    pub(crate) prefer_same_node: bool,
+    /// Per pipeline, what is not worth keeping over a restart.
+    pub(crate) memory: Mutex<BTreeMap<String, Memory>>,
+}
+
+/// What is remembered of a pipeline between passes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memory {
+    /// Failures in a row.
+    pub(crate) failures: u32,
+    /// Objects that an apply could not make as they shall be, each with the plan's hash and the state that it left.
+    pub(crate) unmoved: BTreeMap<Kind, (Option<String>, String)>,
+    last_pass: Option<Timestamp>,
+    last_write: Option<Timestamp>,
+    progress: Option<Progress>,
+}
+
+/// Why a pass ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PassError {
+    /// A call to the API server failed.
+    #[error("{0}")]
+    Api(#[from] Error),
+}
+
+impl Memory {
+    /// How long the next pass has to wait. Events of a large rollout come without end; each pass takes in many.
+    fn pause(&self, now: Timestamp) -> Option<Duration> {
+        let since = Duration::try_from(now.duration_since(self.last_pass?)).ok()?;
+        PAUSE.checked_sub(since).filter(|rest| !rest.is_zero())
+    }
+}
+
+/// A pipeline as it is watched.
+type Watched = PartialObjectMeta<TracingPipeline>;
+
+/// Looks at one pipeline and does what is needed.
+pub(crate) async fn reconcile(pipeline: Arc<Watched>, context: Arc<Context>) -> Result<Action, PassError> {
+    let name = pipeline.name_any();
+    let namespace = pipeline.namespace().unwrap_or_default();
+    let key = key_of(&namespace, &name);
+    // Without its nodes every pipeline would look unready, without its pods every ConfigMap unused.
+    if !context.stores.listed() {
+        return Ok(Action::requeue(PAUSE));
+    }
+    if let Some(pause) = context.remember(&key, |memory| memory.pause(Timestamp::now())) {
+        return Ok(Action::requeue(pause));
+    }
+    let api: Api<TracingPipeline> = Api::namespaced(context.client.clone(), &namespace);
+    // The cache may be older than our own last write; what is decided below rests on what is true now.
+    let Some(pipeline) = api.get_opt(&name).await? else {
+        context.gone(&namespace, &name);
+        return Ok(Action::await_change());
+    };
+    // Children go with their owner. Whatever were applied now would be a new one for the collector to remove.
+    if pipeline.meta().deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let again = pass(&pipeline, &api, &context).await?;
+    context.remember(&key, |memory| {
+        memory.failures = 0;
+        memory.last_pass = Some(Timestamp::now());
+    });
+    Ok(Action::requeue(again))
+}
+
+/// What is done after a failure: nobody else waits for it.
+pub(crate) fn after_failure(pipeline: Arc<Watched>, error: &PassError, context: Arc<Context>) -> Action {
+    let namespace = pipeline.namespace().unwrap_or_default();
+    let name = pipeline.name_any();
+    let failures = context.remember(&key_of(&namespace, &name), |memory| {
+        memory.failures = memory.failures.saturating_add(1);
+        memory.last_pass = Some(Timestamp::now());
+        memory.failures
+    });
+    context.metrics.failed();
+    let wait = RETRY_MIN.saturating_mul(1 << failures.min(9)).min(RETRY_MAX);
+    tracing::warn!(namespace, name, %error, retry_seconds = wait.as_secs(), "the pass failed");
+    Action::requeue(wait)
+}
+
+/// Answers when to look again.
+async fn pass(
+    pipeline: &TracingPipeline,
+    api: &Api<TracingPipeline>,
+    context: &Context,
+) -> Result<Duration, PassError> {
+    let namespace = Namespace::new(context.client.clone(), pipeline.namespace().unwrap_or_default());
+    let nodes = context.stores.nodes();
+    let facts = Facts {
+        prefer_same_node: context.prefer_same_node,
+        region_of_nodes: facts::region_of(&nodes),
+    };
+    let config = validate(pipeline, &context.settings, &facts);
+    let planned = config
+        .as_ref()
+        .ok()
+        .map(|accepted| plan(pipeline, accepted, &context.settings));
+    let children = Children::observe(pipeline, planned.as_ref(), &namespace).await?;
+    let applied = match (&planned, children.conflicts.is_empty()) {
+        (Some(planned), true) => apply(pipeline, planned, children, &namespace, context).await?,
+        _ => Applied::untouched(children),
+    };
+    let daemon_set = applied.daemon_set.as_ref();
+    let revision = match (&planned, daemon_set) {
+        (Some(planned), _) => planned.revision.as_str(),
+        (None, Some(daemon_set)) => daemon_set.revision.as_str(),
+        (None, None) => "",
+    };
+    // Pods of a DaemonSet that was there before work no longer than that takes to be removed.
+    let is_its = |pod: &PodFacts| daemon_set.is_some_and(|one| one.uid == pod.owner);
+    let (pods, other_pods): (Vec<_>, Vec<_>) = context.stores.pods(pipeline).into_iter().partition(is_its);
+    let mut evidence = Evidence {
+        daemon_set,
+        revision,
+        pods: &pods,
+        nodes: &nodes,
+        collector: &pipeline.spec.collector,
+        refused: None,
+        now: Timestamp::now(),
+    };
+    let refusal = match daemon_set {
+        Some(daemon_set) if misses_pods(&evidence) => namespace.last_refusal(&daemon_set.uid).await?,
+        Some(_) | None => None,
+    };
+    let refused = refusal
+        .filter(|(at, _)| still_refused(*at, &evidence))
+        .map(|(_, why)| facts::shortened(&why));
+    evidence.refused = refused.as_deref();
+    let rollout = judge(&evidence);
+    let findings = Findings {
+        pipeline,
+        settings: &context.settings,
+        config: config.as_ref(),
+        config_map: planned
+            .as_ref()
+            .map(|planned| planned.config_map.as_str())
+            .unwrap_or_default(),
+        revision,
+        conflicts: &applied.conflicts,
+        failure: applied.failure.as_deref(),
+        rollout: &rollout,
+        now: evidence.now,
+    };
+    let written_in = report(&findings, api, context).await?;
+    for happening in &applied.happenings {
+        context.publish(pipeline, happening).await;
+    }
+    if let Some(planned) = planned.as_ref().filter(|_| applied.is_whole()) {
+        prune(pipeline, planned, pods.iter().chain(&other_pods), &namespace).await?;
+    }
+    Ok(look_again(&findings, written_in))
+}
+
+/// Writes the status if it says something new, then the events that go with it. Answers how long a count may wait.
+async fn report(
+    findings: &Findings<'_>,
+    api: &Api<TracingPipeline>,
+    context: &Context,
+) -> Result<Option<SignedDuration>, PassError> {
+    let pipeline = findings.pipeline;
+    let key = key_of(&pipeline.namespace().unwrap_or_default(), &pipeline.name_any());
+    let old = pipeline.status.clone().unwrap_or_default();
+    let ready = report::works(findings).then_some(findings.rollout.ready);
+    let generation = pipeline.metadata.generation.unwrap_or(0);
+    let progress = context.remember(&key, |memory| {
+        let next = Progress::next(
+            memory.progress.take(),
+            generation,
+            findings.revision,
+            ready,
+            findings.now,
+        );
+        memory.progress.insert(next).clone()
+    });
+    let new = report::status(findings, &progress);
+    context.metrics.status(pipeline, &new);
+    let last_write = context.remember(&key, |memory| memory.last_write);
+    let wait = match report::write_in(&old, &new, last_write, findings.now) {
+        None => return Ok(None),
+        Some(wait) if wait.is_zero() => wait,
+        Some(wait) => return Ok(Some(wait)),
+    };
+    write_status(pipeline, &new, api).await?;
+    context.remember(&key, |memory| memory.last_write = Some(findings.now));
+    for happening in report::happenings(&old, &new) {
+        context.publish(pipeline, &happening).await;
+    }
+    Ok(Some(wait).filter(|wait| !wait.is_zero()))
+}
+
+async fn write_status(
+    pipeline: &TracingPipeline,
+    new: &TracingPipelineStatus,
+    api: &Api<TracingPipeline>,
+) -> Result<(), PassError> {
+    let status = report::merge_patch(pipeline.status.as_ref(), new).map_err(Error::SerdeError)?;
+    let patch = json!({ "metadata": { "uid": pipeline.uid() }, "status": status });
+    let params = PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    api.patch_status(&pipeline.name_any(), &params, &Patch::Merge(patch))
+        .await?;
+    Ok(())
+}
+
+fn look_again(findings: &Findings<'_>, written_in: Option<SignedDuration>) -> Duration {
+    // What is in somebody else's hands may go without an event that is ours.
+    let rests = !report::works(findings) && findings.conflicts.is_empty();
+    let base = if rests { jitter(RESYNC) } else { UNSETTLED };
+    [findings.rollout.look_again, written_in]
+        .into_iter()
+        .flatten()
+        .filter_map(|wait| Duration::try_from(wait).ok())
+        .fold(base, Duration::min)
+        .max(PAUSE)
+}
+
+/// 90 to 110 percent, so that pipelines do not all look at once.
+fn jitter(around: Duration) -> Duration {
+    let tenths = u32::from(Timestamp::now().subsec_nanosecond().unsigned_abs() as u8) % 21;
+    around * (90 + tenths) / 100
+}
+
+/// Of [`Context::memory`].
+pub(crate) fn key_of(namespace: &str, name: &str) -> String {
+    format!("{namespace}/{name}")
+}
+
+impl Context {
+    /// Forgets a pipeline that is gone.
+    pub(crate) fn gone(&self, namespace: &str, name: &str) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.remove(&key_of(namespace, name));
+        self.metrics.gone(namespace, name);
+    }
+
+    /// Reads and changes what is remembered of a pipeline.
+    pub(crate) fn remember<T>(&self, key: &str, change: impl FnOnce(&mut Memory) -> T) -> T {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        change(memory.entry(key.to_owned()).or_default())
+    }
+
+    /// An event is for people: when it cannot be written, the status still says the same.
+    async fn publish(&self, pipeline: &TracingPipeline, happening: &Happening) {
+        let event = Event {
+            type_: if happening.warning {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
+            reason: happening.reason.clone(),
+            note: Some(happening.note.chars().take(1000).collect()),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, &pipeline.object_ref(&())).await {
+            tracing::warn!(%error, "an event could not be written");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! Whether a pipeline's spec can become collectors. Pure: what is refused here has touched nothing.
+
+use tracepipe_config::Config;
+use tracepipe_crds::conditions::reasons;
+use tracepipe_crds::values::Percentage;
+use tracepipe_crds::{IdentityType, Mode, TracingPipeline, TrafficPolicy, rules};
+
+use crate::collector_config;
+use crate::settings::{Facts, Settings};
+
+/// A spec that can become collectors, with everything found out that it left open.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Accepted {
+    /// The collector's configuration; [`Config::resolve`] has taken it.
+    pub(crate) config: Config,
+    /// Where traces go; None when nothing goes to AWS.
+    pub(crate) region: Option<String>,
+    /// In percent.
+    pub(crate) sampling_rate: Percentage,
+    /// What the Service does in this cluster.
+    pub(crate) traffic_policy: TrafficPolicy,
+    /// For [`IdentityType::Irsa`].
+    pub(crate) role_arn: Option<String>,
+}
+
+/// Why a spec cannot become collectors.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Refusal {
+    /// One of [`reasons`], of the condition ConfigAccepted.
+    pub(crate) reason: &'static str,
+    /// Every reason with its place and the way out, a line each.
+    pub(crate) message: String,
+}
+
+/// Decides. What it accepts, the collector of the same release takes: it is asked by the same code.
+pub(crate) fn validate(
+    pipeline: &TracingPipeline,
+    settings: &Settings,
+    facts: &Facts,
+) -> Result<Accepted, Refusal> {
+    let broken = rules::violations(pipeline);
+    if !broken.is_empty() {
+        let lines = broken.iter().map(|one| format!("{}: {}", one.path, one.message));
+        return Err(invalid(lines));
+    }
+    let spec = &pipeline.spec;
+    let xray = spec.exporters.xray.mode == Mode::Enabled;
+    let region = match region(pipeline, settings, facts) {
+        None if xray => {
+            return Err(Refusal {
+                reason: reasons::REGION_UNKNOWN,
+                message: "no AWS region: set spec.region, or the chart's aws.region, or label the nodes with one topology.kubernetes.io/region"
+                    .to_owned(),
+            });
+        }
+        region => region,
+    };
+    let Some(sampling_rate) = Percentage::parse(&spec.sampling_rate_percentage) else {
+        let line = format!("spec.samplingRatePercentage: {}", rules::message::PERCENTAGE);
+        return Err(invalid([line]));
+    };
+    let config = collector_config::build(spec, settings, region.as_deref()).map_err(invalid)?;
+    if let Err(errors) = config.resolve() {
+        let lines = errors.errors().iter();
+        return Err(invalid(lines.map(|error| collector_config::in_spec(error, spec))));
+    }
+    Ok(Accepted {
+        config,
+        region,
+        sampling_rate,
+        traffic_policy: traffic_policy(spec.service.traffic_policy, facts),
+        role_arn: match spec.identity.kind {
+            IdentityType::Irsa => spec.identity.role_arn.clone(),
+            IdentityType::Ambient => None,
+        },
+    })
+}
+
+fn invalid(lines: impl IntoIterator<Item = String>) -> Refusal {
+    Refusal {
+        reason: reasons::INVALID_CONFIG,
+        message: lines.into_iter().collect::<Vec<_>>().join("\n"),
+    }
+}
+
+/// The spec's, else the administrator's, else the nodes'.
+fn region(pipeline: &TracingPipeline, settings: &Settings, facts: &Facts) -> Option<String> {
+    let found = [&pipeline.spec.region, &settings.region, &facts.region_of_nodes];
+    found.into_iter().flatten().next().cloned()
+}
+
+/// Older clusters have no `PreferSameNode`; there an application reaches its own node's collector or none.
+fn traffic_policy(wanted: TrafficPolicy, facts: &Facts) -> TrafficPolicy {
+    match wanted {
+        TrafficPolicy::PreferSameNode if !facts.prefer_same_node => TrafficPolicy::Local,
+        TrafficPolicy::PreferSameNode | TrafficPolicy::Local | TrafficPolicy::Cluster => wanted,
+    }
+}
+
+#[cfg(test)]
+mod tests;
