@@ -1,7 +1,6 @@
 //! A collector process under test: ours, and upstream's beside it.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -12,6 +11,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use crate::account::Account;
+use crate::binary;
 use crate::http_get::http_get;
 use crate::metrics::Metrics;
 use crate::process::{Process, Usage};
@@ -235,16 +235,18 @@ impl CollectorProcess {
 
     fn ended(&self, status: ExitStatus) -> Ended {
         let log = self.process.log();
-        let account = log.iter().rev().find_map(|line| match Said::parse(line)? {
-            Said::Account(text) => Metrics::parse(&text).ok(),
-            Said::Listening { .. } | Said::Ready => None,
-        });
-        Ended {
-            status,
-            account: account.as_ref().map(Account::parse),
-            log,
-        }
+        let account = account_in_log(log.iter().map(String::as_str));
+        Ended { status, account, log }
     }
+}
+
+/// The account that a collector logged last, at its end.
+pub fn account_in_log<'a>(log: impl DoubleEndedIterator<Item = &'a str>) -> Option<Account> {
+    let figures = log.rev().find_map(|line| match Said::parse(line)? {
+        Said::Account(text) => Metrics::parse(&text).ok(),
+        Said::Listening { .. } | Said::Ready => None,
+    })?;
+    Some(Account::parse(&figures))
 }
 
 /// The upstream collector, or a distribution of it: the oracle.
@@ -320,35 +322,12 @@ pub fn free_address() -> std::io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
-/// The collector's binary: [`BINARY_VARIABLE`], else `tracepipe-collector` in the folder of this binary or the one
-/// above (test binaries lie in `deps`).
+/// The binary that [`BINARY_VARIABLE`] names, else the one near this program.
 ///
 /// # Errors
 /// When there is none.
 pub fn find_binary() -> anyhow::Result<PathBuf> {
-    let named = std::env::var_os(BINARY_VARIABLE);
-    find_binary_from(named, &std::env::current_exe()?)
-}
-
-fn find_binary_from(named: Option<OsString>, this: &Path) -> anyhow::Result<PathBuf> {
-    if let Some(named) = named.filter(|named| !named.is_empty()) {
-        let path = PathBuf::from(named);
-        if !path.is_file() {
-            bail!("{BINARY_VARIABLE} names {}, which is no file", path.display());
-        }
-        return Ok(path);
-    }
-    this.ancestors()
-        .skip(1)
-        .take(2)
-        .map(|folder| folder.join("tracepipe-collector"))
-        .find(|path| path.is_file())
-        .with_context(|| {
-            format!(
-                "no tracepipe-collector near {}: build it, or set {BINARY_VARIABLE}",
-                this.display()
-            )
-        })
+    binary::find(BINARY_VARIABLE, "tracepipe-collector")
 }
 
 async fn metrics_of(address: SocketAddr) -> anyhow::Result<Metrics> {

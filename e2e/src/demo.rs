@@ -1,7 +1,7 @@
 //! `make demo`: the product in one command, without cluster or AWS.
 //!
-//! A strict fake X-Ray, a real collector with the first seed's configuration, and under half a minute of an order
-//! system's traffic between them. What it prints is what happened; [`verdict`] says whether that is what had to
+//! A strict fake X-Ray, a real collector with the configuration that the operator makes of a TracingPipeline, and under
+//! half a minute of an order system's traffic between them. What it prints is what happened; [`verdict`] says whether that is what had to
 //! happen.
 
 mod report;
@@ -18,6 +18,7 @@ use crate::clock;
 use crate::collector::{CollectorProcess, Ended, Start};
 use crate::fake_xray::{Credentials, FakeXray, Options as FakeOptions};
 use crate::load::{self, LoadReport};
+use crate::operator;
 use crate::order_system::{self, Traffic};
 use crate::process::Usage;
 use crate::terminal::{Ink, Terminal, grouped};
@@ -25,6 +26,9 @@ pub use verdict::KeptTraces;
 
 /// A test key: the fake knows it, AWS does not.
 const KEY: (&str, &str) = ("AKIATRACEPIPEDEMO", "demo-secret-of-no-account");
+
+/// For a TracingPipeline that names none; the fake takes signatures for any.
+const REGION: &str = "us-east-1";
 
 /// From the last request to the last decision and export: the seed's decision_wait of 10 s, a batch, and room for a
 /// slow machine.
@@ -36,8 +40,10 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 /// What the demo is run with.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The collector's configuration.
-    pub config: PathBuf,
+    /// The TracingPipeline; `tracepipe-operator render` makes the collector's configuration of it.
+    pub pipeline: PathBuf,
+    /// `None`: as [`crate::operator::find_binary`] finds it.
+    pub operator: Option<PathBuf>,
     /// `None`: as [`crate::collector::find_binary`] finds it.
     pub collector: Option<PathBuf>,
     /// How many traces.
@@ -77,9 +83,17 @@ pub async fn run(options: &Options, out: &mut impl Write, terminal: Terminal) ->
     if options.swallow_one_error {
         fake.swallow_one_fault();
     }
+    let operator = match &options.operator {
+        Some(binary) => binary.clone(),
+        None => operator::find_binary()?,
+    };
+    let folder = tempfile::tempdir().context("making a folder for the configuration")?;
+    let config = folder.path().join("collector.yaml");
+    let rendered = operator::render_collector_config(&operator, &options.pipeline, REGION).await?;
+    std::fs::write(&config, rendered).with_context(|| format!("writing {}", config.display()))?;
     let start = Start {
         binary: options.collector.clone(),
-        ..Start::new(&options.config)
+        ..Start::new(&config)
     };
     let collector = CollectorProcess::start(start.xray(fake.url(), KEY)).await?;
     heading(out, terminal, "Traffic")?;
@@ -94,7 +108,11 @@ pub async fn run(options: &Options, out: &mut impl Write, terminal: Terminal) ->
         collector.grpc()?,
         collector.http()?
     )?;
-    writeln!(out, "configuration  {}", options.config.display())?;
+    writeln!(
+        out,
+        "configuration  by `tracepipe-operator render` from {}",
+        options.pipeline.display()
+    )?;
     let services: Vec<&str> = order_system::Service::ALL
         .into_iter()
         .map(order_system::Service::name)

@@ -82,7 +82,7 @@ impl Options {
 pub struct FakeXray {
     shared: Arc<Shared>,
     server: Server,
-    tls: Option<TestTls>,
+    is_https: bool,
 }
 
 impl FakeXray {
@@ -91,12 +91,7 @@ impl FakeXray {
     /// # Errors
     /// When the address cannot be bound.
     pub async fn start(options: Options) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
-            verifier: Mutex::new(options.verifier),
-            player: Mutex::new(Player::default()),
-            store: Mutex::new(Store::default()),
-            counts: watch::Sender::new(Counts::default()),
-        });
+        let shared = Arc::new(Shared::new(options.verifier));
         let tls = options.tls;
         let listen = Listen {
             at: options.listen,
@@ -104,7 +99,16 @@ impl FakeXray {
         };
         let of_server = Arc::clone(&shared);
         let server = Server::start(listen, move |request| handle(Arc::clone(&of_server), request)).await?;
-        Ok(Self { shared, server, tls })
+        Ok(Self::over(shared, server, tls.is_some()))
+    }
+
+    /// A fake whose calls come in by a server of another's making.
+    pub(crate) fn over(shared: Arc<Shared>, server: Server, is_https: bool) -> Self {
+        Self {
+            shared,
+            server,
+            is_https,
+        }
     }
 
     /// The bound address.
@@ -114,7 +118,7 @@ impl FakeXray {
 
     /// The endpoint for `AWS_ENDPOINT_URL_XRAY`.
     pub fn url(&self) -> String {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let scheme = if self.is_https { "https" } else { "http" };
         format!("{scheme}://{}", self.address())
     }
 
@@ -164,7 +168,8 @@ impl FakeXray {
     }
 }
 
-struct Shared {
+/// What the calls share.
+pub(crate) struct Shared {
     verifier: Mutex<Verifier>,
     player: Mutex<Player>,
     store: Mutex<Store>,
@@ -172,6 +177,20 @@ struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn new(verifier: Verifier) -> Self {
+        Self {
+            verifier: Mutex::new(verifier),
+            player: Mutex::new(Player::default()),
+            store: Mutex::new(Store::default()),
+            counts: watch::Sender::new(Counts::default()),
+        }
+    }
+
+    /// One more key may call.
+    pub(crate) fn admit(&self, key: Credentials) {
+        lock(&self.verifier).credentials.push(key);
+    }
+
     fn count(&self, change: impl FnOnce(&mut Counts)) {
         let mut store = lock(&self.store);
         change(&mut store.counts);
@@ -190,7 +209,11 @@ struct PutTraceSegments {
     trace_segment_documents: Vec<String>,
 }
 
-async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, CloseConnection> {
+/// Answers a call to the API, or to the fake's own paths.
+pub(crate) async fn handle(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, CloseConnection> {
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, REQUEST_BYTES_MAX).collect().await else {
         return Err(CloseConnection);
@@ -323,7 +346,7 @@ fn invalid_request(shared: &Shared, message: &str) -> Response<Body> {
 }
 
 /// Answers the fake's own paths.
-fn steer(shared: &Shared, method: &Method, path: &str, body: &Bytes) -> Response<Body> {
+pub(crate) fn steer(shared: &Shared, method: &Method, path: &str, body: &Bytes) -> Response<Body> {
     match (method, path) {
         (&Method::GET, "records") => {
             let lines = lock(&shared.store)
@@ -353,7 +376,8 @@ fn steer(shared: &Shared, method: &Method, path: &str, body: &Bytes) -> Response
     }
 }
 
-fn error(status: StatusCode, code: &'static str, message: &str) -> Response<Body> {
+/// An error in the form of AWS's JSON protocols.
+pub(crate) fn error(status: StatusCode, code: &'static str, message: &str) -> Response<Body> {
     let mut response = json_response(status, &json!({ "__type": code, "message": message }));
     response
         .headers_mut()
@@ -361,7 +385,7 @@ fn error(status: StatusCode, code: &'static str, message: &str) -> Response<Body
     response
 }
 
-fn json_response(status: StatusCode, body: &Value) -> Response<Body> {
+pub(crate) fn json_response(status: StatusCode, body: &Value) -> Response<Body> {
     respond(status, "application/json", body.to_string())
 }
 

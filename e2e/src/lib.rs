@@ -1,19 +1,24 @@
 //! Fakes, load generator, demo and the tools of the cross-process tests.
 //!
 //! [`workload`] and [`order_system`] make traces whose fate is known, [`load`] sends them, [`collector`] runs the
-//! collector in between, [`fake_xray`] and [`otlp_sink`] take what it sends, [`account`] checks that nothing was
+//! collector in between, [`fake_xray`] and [`otlp_sink`] take what it sends, [`fake_aws`] and [`fake_sts`] say who may, [`account`] checks that nothing was
 //! lost on the way, [`service_map`] and [`waterfall`] show it; [`demo`] is all of them in one command.
 
 pub mod account;
+pub mod binary;
 pub mod clock;
+pub mod cluster;
 pub mod collector;
 pub mod demo;
 pub mod documents;
+pub mod fake_aws;
+pub mod fake_sts;
 pub mod fake_xray;
 mod grpc;
 pub mod http_get;
 pub mod load;
 pub mod metrics;
+pub mod operator;
 pub mod order_system;
 pub mod otlp_sink;
 pub mod process;

@@ -21,6 +21,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "tracepipe-xray",
         ],
     ),
+    ("tracepipe-crds", &[]),
+    ("tracepipe-operator", &["tracepipe-config", "tracepipe-crds"]),
     ("tracepipe-e2e", &["tracepipe-otlp"]),
 ];
 
@@ -30,7 +32,9 @@ const BANNED: &[(&str, &[&str])] = &[
     ("tracepipe-otlp", &["tokio", "hyper", "kube", "rand"]),
     ("tracepipe-sampling", &["tokio", "hyper", "kube", "rand"]),
     ("tracepipe-xray", &["tokio", "hyper", "kube", "rand"]),
-    ("tracepipe-collector", &["kube"]),
+    ("tracepipe-crds", &["tokio", "hyper"]),
+    ("tracepipe-collector", &["kube", "k8s-openapi"]),
+    ("tracepipe-operator", &["tonic", "tikv-jemallocator"]),
 ];
 
 fn root() -> PathBuf {

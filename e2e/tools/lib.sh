@@ -33,3 +33,28 @@ publish() {
         rm -rf "$1"
     fi
 }
+
+# release_env: how the released binaries are built, for a shell to take in before cargo build --release or cargo test
+# --release, so that every release build shares one folder:
+#   CARGO_BUILD_TARGET          the triple of this machine. Named, it keeps the flags from proc-macros and build scripts.
+#   CARGO_TARGET_..._RUSTFLAGS  one file that needs no library of the machine it runs on: an image holds nothing else.
+#   TRACEPIPE_RELEASE           the folder of the binaries
+# Linux with glibc is what is shipped. Where the target has no static C library (macOS) rustc leaves the flag out.
+release_env() {
+    local triple variable flags target
+    triple=${CARGO_BUILD_TARGET:-$(rustc -vV | sed -n 's/^host: //p')}
+    [ -n "$triple" ] || die "rustc does not say for which machine it builds"
+    variable=CARGO_TARGET_$(printf '%s' "$triple" | tr 'a-z-' 'A-Z_')_RUSTFLAGS
+    # RUSTFLAGS of the environment would hide the variable of the target, so it joins it.
+    flags="${!variable:-}"
+    case " $flags ${RUSTFLAGS:-} " in
+    *crt-static*) ;;
+    *) flags="$flags -C target-feature=+crt-static" ;;
+    esac
+    [ -z "${RUSTFLAGS:-}" ] || flags="$flags $RUSTFLAGS"
+    # Cargo knows where it builds; CARGO_TARGET_DIR and a user's configuration are respected.
+    target=$(cargo metadata --format-version 1 --no-deps --offline | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+    printf 'export CARGO_BUILD_TARGET=%q %s=%q TRACEPIPE_RELEASE=%q\n' \
+        "$triple" "$variable" "${flags# }" "$target/$triple/release"
+    printf 'unset RUSTFLAGS\n'
+}

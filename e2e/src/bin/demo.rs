@@ -12,9 +12,12 @@ use tracepipe_e2e::terminal::Terminal;
 /// Runs the collector with an order system in front of it and a stand-in for AWS X-Ray behind it, for under a minute.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The collector's configuration.
-    #[arg(long, default_value = "deploy/examples/seed1.yaml")]
-    config: PathBuf,
+    /// The TracingPipeline that says what the collector does.
+    #[arg(long, default_value = "deploy/examples/pipeline-minimal.yaml")]
+    pipeline: PathBuf,
+    /// The operator's binary [default: $TRACEPIPE_OPERATOR, else the one beside this binary].
+    #[arg(long)]
+    operator: Option<PathBuf>,
     /// The collector's binary [default: $TRACEPIPE_COLLECTOR, else the one beside this binary].
     #[arg(long)]
     collector: Option<PathBuf>,
@@ -36,7 +39,8 @@ struct Arguments {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let options = Options {
-        config: arguments.config,
+        pipeline: arguments.pipeline,
+        operator: arguments.operator,
         collector: arguments.collector,
         traces: arguments.traces,
         length: Duration::from_secs(arguments.seconds),

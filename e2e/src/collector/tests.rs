@@ -1,8 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{CollectorProcess, Start, find_binary_from};
+use super::{CollectorProcess, Start};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -52,24 +51,4 @@ async fn every_listener_gets_a_free_port_and_the_callers_settings_come_last() {
     ] {
         assert!(error.contains(part), "{part} is not in {error}");
     }
-}
-
-#[test]
-fn the_binary_is_named_or_lies_beside() {
-    let folder = tempfile::tempdir().unwrap();
-    let deps = folder.path().join("deps");
-    std::fs::create_dir(&deps).unwrap();
-    assert!(find_binary_from(None, &deps.join("proc-1")).is_err());
-    let binary = folder.path().join("tracepipe-collector");
-    std::fs::write(&binary, "").unwrap();
-    assert_eq!(find_binary_from(None, &deps.join("proc-1")).unwrap(), binary);
-    assert_eq!(
-        find_binary_from(None, &folder.path().join("tracepipe-demo")).unwrap(),
-        binary
-    );
-    assert!(find_binary_from(Some("nowhere".into()), &deps).is_err());
-    assert_eq!(
-        find_binary_from(Some(PathBuf::from(&binary).into()), &deps).unwrap(),
-        binary
-    );
 }

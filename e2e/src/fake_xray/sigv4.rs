@@ -1,7 +1,7 @@
 //! AWS Signature Version 4, verified (and made, for this crate's own tests).
 //!
 //! The rules are those of the AWS General Reference, "Create a signed AWS API request": canonical request, string to
-//! sign, derived key. Only the header form exists; presigned query strings are not part of the X-Ray API.
+//! sign, derived key. Only the header form exists: nobody presigns a call to X-Ray or STS here.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -141,6 +141,12 @@ impl Verifier {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// The access key that a request says it is signed with; nothing is verified here.
+pub fn access_key_id(request: &Parts) -> Option<&str> {
+    let authorization = Authorization::parse(header(&request.headers, "authorization")?).ok()?;
+    Some(authorization.access_key_id)
 }
 
 /// Signs a request in place: adds `host` (when absent), `x-amz-date`, `x-amz-security-token` and `authorization`.
@@ -394,12 +400,17 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// `20150830T123600Z`.
-fn amz_date(time: SystemTime) -> String {
+/// `2015-08-30T12:36:00Z`, as AWS writes times in XML.
+pub(crate) fn iso_8601(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let (year, month, day) = civil_from_days(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// `20150830T123600Z`.
+fn amz_date(time: SystemTime) -> String {
+    iso_8601(time).replace(['-', ':'], "")
 }
 
 fn parse_amz_date(text: &str) -> Option<SystemTime> {

@@ -68,7 +68,8 @@ impl TestTls {
         &self.ca_pem
     }
 
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+    /// For a server of one's own.
+    pub fn acceptor(&self) -> TlsAcceptor {
         self.acceptor.clone()
     }
 }

@@ -15,6 +15,7 @@ mod clients;
 mod demo;
 mod fake_process;
 mod hostile;
+mod identity;
 mod lifecycle;
 mod line;
 mod otlp_export;

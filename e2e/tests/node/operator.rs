@@ -1,0 +1,58 @@
+//! An operator of a test's own, as a process of this machine: with other settings than Helm's, or to be killed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use tracepipe_e2e::operator::find_binary;
+use tracepipe_e2e::process::Process;
+
+/// From start to the first pass.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// A running operator. It is killed when dropped.
+pub(crate) struct OwnOperator {
+    process: Process,
+}
+
+impl OwnOperator {
+    /// Looks after one namespace, as the cluster's administrator.
+    pub(crate) async fn start(namespace: &str, args: &[&str]) -> anyhow::Result<Self> {
+        let mut all = ["run", "--namespaces", namespace, "--log-level", "debug"]
+            .map(str::to_owned)
+            .to_vec();
+        all.extend(
+            [
+                "--health-address",
+                "127.0.0.1:0",
+                "--metrics-address",
+                "127.0.0.1:0",
+            ]
+            .map(str::to_owned),
+        );
+        if !args.contains(&"--image-pull-policy") {
+            all.extend(["--image-pull-policy", "Never"].map(str::to_owned));
+        }
+        all.extend(args.iter().map(|arg| (*arg).to_owned()));
+        let kubeconfig = std::env::var("KUBECONFIG").context("KUBECONFIG")?;
+        let env = BTreeMap::from([("KUBECONFIG".to_owned(), kubeconfig)]);
+        let mut process = Process::start(&find_binary()?, &all, &env)?;
+        let connected = |line: &str| line.contains("connected to the API server").then_some(());
+        process
+            .wait_for_line("connected operator", START_LIMIT, connected)
+            .await?;
+        Ok(Self { process })
+    }
+
+    /// Resident memory: now and at most, in MiB.
+    pub(crate) fn memory_mib(&self) -> anyhow::Result<(f64, f64)> {
+        let usage = self.process.usage()?;
+        let mib = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
+        Ok((mib(usage.rss_bytes), mib(usage.rss_peak_bytes)))
+    }
+
+    /// Ends it as the kernel does when memory is short.
+    pub(crate) fn kill(self) {
+        drop(self.process);
+    }
+}

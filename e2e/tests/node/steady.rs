@@ -1,0 +1,232 @@
+//! A pipeline at rest costs no write; what somebody changes by hand is put back, what is not ours is left.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::ensure;
+use serde_json::{Value, json};
+use tracepipe_e2e::cluster::DIR_VARIABLE;
+use tracepipe_e2e::cluster::kube_api::Patch;
+use tracepipe_e2e::cluster::wait::wait_until;
+
+use crate::rig::{Rig, ambient, rig};
+
+/// Long enough for anything that is done every minute or so.
+const REST: Duration = Duration::from_secs(300);
+/// "Seconds": a watch, a pass, an apply, on two cores under the rest of the tests.
+const REPAIR: Duration = Duration::from_secs(30);
+
+fn audit_log() -> PathBuf {
+    PathBuf::from(std::env::var_os(DIR_VARIABLE).unwrap()).join("audit.log")
+}
+
+/// Writes of the operator's ServiceAccount to a namespace, from this place of the audit log on.
+fn writes_since(place: u64, namespace: &str) -> Vec<Value> {
+    let mut file = File::open(audit_log()).unwrap();
+    file.seek(SeekFrom::Start(place)).unwrap();
+    let lines = BufReader::new(file).lines().map_while(Result::ok);
+    let writes = lines
+        .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
+        .filter(|event| {
+            let verb = event["verb"].as_str().unwrap_or_default();
+            let name = event["user"]["username"].as_str().unwrap_or_default();
+            name.starts_with("system:serviceaccount:tracepipe-system:")
+                && !["get", "list", "watch"].contains(&verb)
+                && event["objectRef"]["namespace"] == namespace
+        });
+    writes.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_rest_the_operator_writes_nothing_for_five_minutes() {
+    let Some(rig) = rig().await else { return };
+    rig.create("tp-steady", "rest", &ambient()).await.unwrap();
+    rig.until_ready("tp-steady", "rest").await;
+    // The last event of the rollout follows the status.
+    wait_until("rest", Duration::from_secs(60), || async {
+        let place = std::fs::metadata(audit_log())?.len();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        ensure!(writes_since(place, "tp-steady").is_empty(), "it still writes");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let place = std::fs::metadata(audit_log()).unwrap().len();
+    tokio::time::sleep(REST).await;
+    let writes = writes_since(place, "tp-steady");
+    assert!(
+        writes.is_empty(),
+        "{} writes, the first: {}",
+        writes.len(),
+        writes[0]
+    );
+    // The log is one: what the operator does stands in it.
+    rig.change("tp-steady", "rest", json!({ "samplingRatePercentage": 11 }))
+        .await
+        .unwrap();
+    rig.until_ready("tp-steady", "rest").await;
+    assert!(
+        !writes_since(place, "tp-steady").is_empty(),
+        "the audit log shows no write at all"
+    );
+}
+
+/// Path of an object, and the name that messages give it.
+const OURS: [(&str, &str); 3] = [
+    (
+        "/apis/apps/v1/namespaces/tp-edits/daemonsets/main-collector",
+        "DaemonSet",
+    ),
+    ("/api/v1/namespaces/tp-edits/services/main", "Service"),
+    (
+        "/api/v1/namespaces/tp-edits/serviceaccounts/main-collector",
+        "ServiceAccount",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hand_edits_of_what_we_set_are_repaired_and_others_are_left_alone() {
+    let Some(rig) = rig().await else { return };
+    rig.make_namespace("tp-edits").await.unwrap();
+    let _operator = crate::operator::OwnOperator::start("tp-edits", &[])
+        .await
+        .unwrap();
+    let mut spec = ambient();
+    spec["collector"] = json!({ "nodeSelector": { "kubernetes.io/os": "linux" } });
+    rig.create("tp-edits", "main", &spec).await.unwrap();
+    rig.until_ready("tp-edits", "main").await;
+
+    for (path, kind) in OURS {
+        let original = rig.object(path).await.unwrap();
+        let edits = edits_of(&original);
+        assert!(edits.len() >= 3, "{kind}: {edits:?}");
+        for edit in edits {
+            let answer = rig.api.patch(path, Patch::Json(&edit)).await.unwrap();
+            if !answer.status.is_success() {
+                continue; // The API server itself does not let it be changed (a DaemonSet's selector, a port twice).
+            }
+            repaired(&rig, path, &original, &edit).await;
+        }
+        let foreign = json!({ "metadata": { "annotations": { "example.com/of-somebody": "yes" }, "labels": { "team": "a" } } });
+        rig.api
+            .patch(path, Patch::Merge(&foreign))
+            .await
+            .unwrap()
+            .success()
+            .unwrap();
+    }
+    // A repair after the foreign additions: they outlive it.
+    let (service, _) = OURS[1];
+    let original = rig.object(service).await.unwrap();
+    let edit = json!([{ "op": "replace", "path": "/spec/ports/0/targetPort", "value": 1234 }]);
+    rig.api
+        .patch(service, Patch::Json(&edit))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    repaired(&rig, service, &original, &edit).await;
+    for (path, kind) in OURS {
+        let now = rig.object(path).await.unwrap();
+        assert_eq!(now["metadata"]["labels"]["team"], "a", "{kind}");
+        assert_eq!(
+            now["metadata"]["annotations"]["example.com/of-somebody"], "yes",
+            "{kind}"
+        );
+    }
+    // What is deleted is made again.
+    for (path, _) in OURS {
+        let uid = rig.object(path).await.unwrap()["metadata"]["uid"].clone();
+        rig.api.delete(path, None).await.unwrap().success().unwrap();
+        wait_until("new object", REPAIR, || async {
+            let now = rig.object(path).await?;
+            ensure!(now["metadata"]["uid"] != uid, "the old one");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+    rig.until_ready("tp-edits", "main").await;
+    rig.remove("tp-edits", None).await.unwrap();
+}
+
+/// An edit of each leaf that our apply owns, by the object's own managed fields.
+fn edits_of(object: &Value) -> Vec<Value> {
+    let entries = object["metadata"]["managedFields"].as_array().unwrap();
+    let ours = entries
+        .iter()
+        .find(|one| one["manager"] == "tracepipe-operator" && one["operation"] == "Apply")
+        .unwrap();
+    let mut fields = ours["fieldsV1"].clone();
+    // Without it the object is nobody's, and what is not ours is not touched.
+    if let Some(metadata) = fields["f:metadata"].as_object_mut() {
+        metadata.remove("f:ownerReferences");
+    }
+    let mut edits = Vec::new();
+    leaves(&fields, object, "", &mut edits);
+    edits
+}
+
+/// Walks `fieldsV1` beside the object: `f:name` is a member, `k:{..}` an element by key, `.` the thing itself.
+fn leaves(fields: &Value, at: &Value, path: &str, edits: &mut Vec<Value>) {
+    let Some(members) = fields.as_object() else { return };
+    if members.keys().all(|key| key == ".") {
+        if let Some(changed) = changed(at, path) {
+            edits.push(changed);
+        }
+        return;
+    }
+    for (key, below) in members {
+        if let Some(name) = key.strip_prefix("f:") {
+            let step = name.replace('~', "~0").replace('/', "~1");
+            leaves(below, &at[name], &format!("{path}/{step}"), edits);
+        } else if let Some(wanted) = key.strip_prefix("k:") {
+            let wanted: Value = serde_json::from_str(wanted).unwrap();
+            let wanted = wanted.as_object().unwrap();
+            let elements = at.as_array().cloned().unwrap_or_default();
+            let found = elements
+                .iter()
+                .position(|one| wanted.iter().all(|(key, value)| one[key] == *value));
+            // Another key is another element, and that is somebody else's.
+            let mut below = below.clone();
+            if let Some(members) = below.as_object_mut() {
+                members.retain(|key, _| !wanted.keys().any(|name| *key == format!("f:{name}")));
+            }
+            if let Some(index) = found {
+                leaves(&below, &elements[index], &format!("{path}/{index}"), edits);
+            }
+        }
+    }
+}
+
+/// A JSON patch that gives the leaf another value, or takes it away.
+fn changed(value: &Value, path: &str) -> Option<Value> {
+    let other = match value {
+        Value::String(text) if text.parse::<i64>().is_ok() => json!("7"),
+        Value::String(text) => json!(format!("{text}x")),
+        Value::Number(number) => json!(number.as_i64()? + 1),
+        Value::Bool(on) => json!(!on),
+        Value::Array(_) | Value::Object(_) => return Some(json!([{ "op": "remove", "path": path }])),
+        Value::Null => return None,
+    };
+    Some(json!([{ "op": "replace", "path": path, "value": other }]))
+}
+
+/// Waits until every field that we set is as it was.
+async fn repaired(rig: &Rig, path: &str, original: &Value, edit: &Value) {
+    let at = edit[0]["path"].as_str().unwrap();
+    // An owner reference or a label that is gone hides the object from nobody: it is found by name.
+    wait_until(&format!("repair of {at} in {path}"), REPAIR, || async {
+        let now = rig.object(path).await?;
+        ensure!(
+            now.pointer(at) == original.pointer(at),
+            "it is {:?}",
+            now.pointer(at)
+        );
+        Ok(())
+    })
+    .await
+    .unwrap();
+}

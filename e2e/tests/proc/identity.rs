@@ -1,0 +1,364 @@
+//! Credentials from a web identity token, as in a pod: what the collector needs for that, and which authorities it
+//! trusts on the way.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tracepipe_e2e::collector::{CollectorProcess, Start};
+use tracepipe_e2e::fake_aws::{FakeAws, Options};
+use tracepipe_e2e::fake_sts::{self, Call, KeyServer, Script, TestIssuer};
+use tracepipe_e2e::fake_xray::TestTls;
+use tracepipe_e2e::http_get::http_get;
+use tracepipe_e2e::load::Target;
+use tracepipe_e2e::otlp_sink::OtlpSink;
+use tracepipe_e2e::process::Process;
+use tracepipe_e2e::workload::Mix;
+
+use crate::rig::{self, LIMIT, plain, send, settled, stop};
+
+const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+const AUDIENCE: &str = "sts.amazonaws.com";
+const ROLE: &str = "arn:aws:iam::111122223333:role/xray-writer";
+const REGION: &str = "eu-west-1";
+const ACCOUNT: (&str, &str) = ("tracing", "otel-collector-collector");
+
+/// Every trace is kept.
+const ALL_FAIL: Mix = Mix {
+    error_share: 1.0,
+    slow_share: 0.0,
+    slow_ms: 500,
+};
+
+/// The fakes under a test authority, and what a pod has in its files.
+struct Pod {
+    aws: FakeAws,
+    /// PEM of the authority of the fakes.
+    ca: String,
+    issuer: TestIssuer,
+    folder: TempDir,
+    _keys: KeyServer,
+}
+
+fn trust() -> Value {
+    let provider = ISSUER.trim_start_matches("https://");
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Principal": {"Federated": format!("arn:aws:iam::111122223333:oidc-provider/{provider}")},
+            "Action": "sts:AssumeRoleWithWebIdentity",
+            "Condition": {"StringEquals": {
+                format!("{provider}:sub"): format!("system:serviceaccount:{}:{}", ACCOUNT.0, ACCOUNT.1),
+                format!("{provider}:aud"): AUDIENCE,
+            }},
+        }],
+    })
+}
+
+fn other_authority() -> String {
+    TestTls::new(&[]).unwrap().ca_pem().to_owned()
+}
+
+/// A file in a folder as kubelet mounts a ConfigMap: behind two symbolic links.
+fn mount(folder: &Path, pem: &str) {
+    use std::os::unix::fs::symlink;
+    let version = folder.join("..2026_11_21");
+    std::fs::create_dir_all(&version).unwrap();
+    std::fs::write(version.join("ca.pem"), pem).unwrap();
+    symlink("..2026_11_21", folder.join("..data")).unwrap();
+    symlink("..data/ca.pem", folder.join("ca.pem")).unwrap();
+}
+
+/// The variables of the operator's pods: the image's bundle of authorities, and a folder with one more.
+fn authorities(folder: &Path, bundle: &str, extra: &str) -> [(&'static str, String); 2] {
+    let (file, extra_folder) = (folder.join("bundle.pem"), folder.join("extra"));
+    std::fs::write(&file, bundle).unwrap();
+    mount(&extra_folder, extra);
+    [
+        ("SSL_CERT_FILE", file.display().to_string()),
+        ("SSL_CERT_DIR", extra_folder.display().to_string()),
+    ]
+}
+
+impl Pod {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = TestTls::new(&[]).unwrap();
+        let ca = tls.ca_pem().to_owned();
+        let issuer = TestIssuer::new(ISSUER, "key-1").unwrap();
+        let keys = KeyServer::start(vec![issuer.jwk()], None).await.unwrap();
+        let sts = fake_sts::Options {
+            account: "111122223333".into(),
+            region: REGION.into(),
+            issuer: ISSUER.into(),
+            audiences: vec![AUDIENCE.into()],
+            keys: keys.source().unwrap(),
+        };
+        let options = Options {
+            sts,
+            tls: Some(tls),
+            listen: None,
+            control: None,
+        };
+        let aws = FakeAws::start(options).await.unwrap();
+        aws.sts().set_role(ROLE, &trust()).unwrap();
+        let pod = Self {
+            aws,
+            ca,
+            issuer,
+            folder,
+            _keys: keys,
+        };
+        pod.project(ACCOUNT);
+        pod
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    /// Puts the token of a service account where kubelet would.
+    fn project(&self, account: (&str, &str)) {
+        let claims = self.issuer.claims(account, AUDIENCE);
+        std::fs::write(self.path("token"), self.issuer.sign(&claims).unwrap()).unwrap();
+    }
+
+    /// The variables of the pod; the endpoints are where DNS would lead.
+    async fn collector(&self, authorities: [(&str, String); 2]) -> CollectorProcess {
+        let mut start = Start::new(rig::example("seed1.yaml"))
+            .set("processors.tail_sampling.decision_wait=1s")
+            .set(format!("exporters.awsxray.region={REGION}"))
+            .env("AWS_REGION", REGION)
+            .env("AWS_ROLE_ARN", ROLE)
+            .env("AWS_WEB_IDENTITY_TOKEN_FILE", self.path("token"))
+            .env("AWS_ENDPOINT_URL_STS", self.aws.url())
+            .env("AWS_ENDPOINT_URL_XRAY", self.aws.url());
+        for (name, path) in authorities {
+            start = start.env(name, path);
+        }
+        CollectorProcess::start(start).await.unwrap()
+    }
+
+    /// A collector that knows the authority of the fakes as the extra one.
+    async fn usual_collector(&self) -> CollectorProcess {
+        self.collector(authorities(self.folder.path(), &other_authority(), &self.ca))
+            .await
+    }
+
+    /// Sends 20 failed traces; all their spans must be in X-Ray at the end.
+    async fn exports(&self, collector: &CollectorProcess, before: u64) -> u64 {
+        let report = send(
+            Target::grpc(collector.grpc().unwrap()),
+            &plain(before, ALL_FAIL, 1000),
+            1,
+        )
+        .await;
+        assert!(report.all_accepted(), "{:?}", report.answers);
+        let spans = before + report.spans;
+        let account = settled(collector, spans).await;
+        assert_eq!(account.sum("tracepipe_exporter_spans_lost"), 0);
+        assert_eq!(self.aws.xray().counts().documents_accepted, spans);
+        spans
+    }
+
+    async fn calls(&self, enough: impl Fn(&[Call]) -> bool) -> Vec<Call> {
+        tokio::time::timeout(LIMIT, self.aws.sts().wait_until(enough))
+            .await
+            .unwrap();
+        self.aws.sts().calls()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pods_own_token_is_all_it_needs() {
+    let pod = Pod::new().await;
+    let collector = pod.usual_collector().await;
+    pod.exports(&collector, 0).await;
+    stop(collector).await;
+    let calls = pod.aws.sts().calls();
+    assert_eq!(calls.len(), 1, "{calls:?}");
+    assert_eq!(calls[0].result, "OK");
+    assert_eq!(calls[0].service_account.as_deref(), Some(ACCOUNT.1));
+    let counts = pod.aws.xray().counts();
+    assert_eq!((counts.denied, counts.invalid), (0, 0), "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn authorities_of_the_bundle_and_of_the_extra_folder_are_trusted_together() {
+    let pod = Pod::new().await;
+    let other = other_authority();
+    // As the extra one it is trusted in the other tests: that there is a folder does not put the bundle out of use.
+    let collector = pod
+        .collector(authorities(pod.folder.path(), &pod.ca, &other))
+        .await;
+    pod.exports(&collector, 0).await;
+    stop(collector).await;
+
+    let pod = Pod::new().await;
+    let mut collector = pod
+        .collector(authorities(pod.folder.path(), &other, &other))
+        .await;
+    let report = send(
+        Target::grpc(collector.grpc().unwrap()),
+        &plain(1, ALL_FAIL, 1000),
+        1,
+    )
+    .await;
+    assert!(report.all_accepted());
+    let refused = |line: &str| line.contains("invalid peer certificate").then_some(());
+    collector
+        .process()
+        .wait_for_line("refused authority", LIMIT, refused)
+        .await
+        .unwrap();
+    assert_eq!(pod.aws.sts().calls(), []);
+}
+
+/// TLS in front of a server that has none.
+async fn tls_front(tls: &TestTls, server: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let acceptor = tls.acceptor();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let mut outside = acceptor.accept(stream).await.unwrap();
+                let mut inside = TcpStream::connect(server).await.unwrap();
+                // How it ends is the matter of both sides.
+                drop(copy_bidirectional(&mut outside, &mut inside).await);
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_otlp_exporter_trusts_the_same_authorities() {
+    let tls = TestTls::new(&[]).unwrap();
+    for is_extra in [true, false] {
+        let sink = OtlpSink::start().await.unwrap();
+        let front = tls_front(&tls, sink.address()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let (right, other) = (tls.ca_pem(), &*other_authority());
+        let (bundle, extra) = if is_extra { (other, right) } else { (right, other) };
+        let start = Start::new(rig::example("otlp-out.yaml"))
+            .set("processors.tail_sampling.decision_wait=1s")
+            .set(format!("exporters.otlp.endpoint=https://{front}"))
+            .set("exporters.otlp.tls=null");
+        let start = authorities(folder.path(), bundle, extra)
+            .into_iter()
+            .fold(start, |start, (name, path)| start.env(name, path));
+        let collector = CollectorProcess::start(start).await.unwrap();
+        let report = send(
+            Target::grpc(collector.grpc().unwrap()),
+            &plain(1, ALL_FAIL, 1000),
+            1,
+        )
+        .await;
+        settled(&collector, report.spans).await;
+        assert_eq!(sink.counts().spans, report.spans, "extra: {is_extra}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_wait_while_the_token_is_anothers_and_go_when_it_is_right() {
+    let pod = Pod::new().await;
+    pod.project((ACCOUNT.0, "default"));
+    let collector = pod.usual_collector().await;
+    let report = send(
+        Target::grpc(collector.grpc().unwrap()),
+        &plain(1, ALL_FAIL, 1000),
+        1,
+    )
+    .await;
+    let calls = pod.calls(|calls| calls.len() >= 2).await;
+    assert!(
+        calls.iter().all(|call| call.result == "AccessDenied"),
+        "{calls:?}"
+    );
+    assert_eq!(calls[0].service_account.as_deref(), Some("default"));
+    // Nothing was sent with other credentials, and nothing unsigned.
+    assert_eq!(pod.aws.xray().counts().requests, 0);
+
+    pod.project(ACCOUNT);
+    let account = settled(&collector, report.spans).await;
+    assert_eq!(account.sum("tracepipe_exporter_spans_lost"), 0);
+    assert_eq!(pod.aws.xray().counts().documents_accepted, report.spans);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_sts_that_fails_only_delays() {
+    let pod = Pod::new().await;
+    let script = Script {
+        calls: Some(7),
+        status: 503,
+        code: "ServiceUnavailable".into(),
+    };
+    pod.aws.sts().set_script(Some(script));
+    let collector = pod.usual_collector().await;
+    pod.exports(&collector, 0).await;
+    assert!(pod.aws.sts().calls().len() >= 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_are_fetched_again_before_they_end() {
+    let pod = Pod::new().await;
+    // The SDK renews within the last ten seconds.
+    pod.aws.sts().set_session_seconds(Some(11));
+    let collector = pod.usual_collector().await;
+    let mut spans = 0;
+    let several = async {
+        while pod.aws.sts().calls().len() < 4 {
+            spans = pod.exports(&collector, spans).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, several).await.unwrap();
+    assert_eq!(pod.aws.xray().counts().denied, 0);
+}
+
+#[tokio::test]
+async fn the_fake_aws_is_a_process_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    let binary = Path::new(env!("CARGO_BIN_EXE_fake-aws"));
+    let ca = ca_file.display().to_string();
+    let args = [
+        "--ca-file",
+        &ca,
+        "--region",
+        REGION,
+        "--issuer",
+        ISSUER,
+        "--jwks-url",
+        "https://127.0.0.1:6443/openid/v1/jwks",
+    ];
+    let mut fake = Process::start(binary, &args.map(str::to_owned), &BTreeMap::new()).unwrap();
+    let addresses = fake
+        .wait_for_line("addresses", LIMIT, |line| {
+            serde_json::from_str::<Value>(line).ok()
+        })
+        .await
+        .unwrap();
+    assert!(
+        addresses["aws"]
+            .as_str()
+            .unwrap()
+            .starts_with("https://127.0.0.1:")
+    );
+    assert!(
+        std::fs::read_to_string(&ca_file)
+            .unwrap()
+            .contains("BEGIN CERTIFICATE")
+    );
+    let control = addresses["control"].as_str().unwrap().parse().unwrap();
+    let (status, calls) = http_get(control, "/_fake/sts").await.unwrap();
+    assert_eq!((status.as_u16(), calls.as_str()), (200, "[]"));
+    assert!(fake.terminate(LIMIT).await.unwrap().success());
+    assert!(fake.log().last().unwrap().contains("\"documents_accepted\":0"));
+}
