@@ -1,6 +1,6 @@
 # Every command of the project. What each needs beyond Rust and a C compiler stands in its line of `make help`.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint
+.PHONY: help build images demo cluster test lint
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -9,8 +9,14 @@ help: ## this list
 build: ## the collector, as it is shipped
 	@scripts/build.sh
 
+images: ## the images of collector and operator as tars under target/images, without a registry; needs Python 3
+	@scripts/images.sh
+
 demo: ## builds the collector, runs it against a fake X-Ray under the traffic of an order system, shows what it did
 	@scripts/demo.sh
+
+cluster: ## a two-node Kubernetes cluster with the operator, left running to play with; needs root, Go and Python 3
+	@scripts/cluster.sh
 
 test: ## every test this machine can run; needs Go, Python 3.11 and Node 20 for the real peers and clients
 	@scripts/test.sh

@@ -23,6 +23,8 @@ passed=0 failed=0 skipped=0
 table=()    # a line for each layer that ran
 left_out=() # "what: why"
 child=0     # process group of the running layer; 0 when none runs
+tools=0     # process group of start_tools; 0 when it does not run
+absent=""   # programs that start_tools needs and did not find
 readonly LAYER_LIMIT_S=1800 # a cold build on two cores takes a third; CI ends the whole at 5400
 scratch=$(mktemp -d)
 
@@ -43,6 +45,7 @@ stop_child() {
 finish() {
     [ "$BASHPID" -eq "$$" ] || return 0
     stop_child
+    if [ "$tools" -ne 0 ]; then kill -TERM -- "-$tools" 2>/dev/null || true; fi
     rm -rf "$scratch"
 }
 trap finish EXIT
@@ -137,31 +140,63 @@ lint_layers() {
 unit_layer() {
     local targets
     targets=$(cargo metadata --format-version 1 --no-deps --offline | sed 's/{"kind"/\n&/g' |
-        sed -n 's/^{"kind":\["test"\].*"name":"\([^"]*\)".*/--test \1/p' | grep -v -x -e '--test proc') || true
+        sed -n 's/^{"kind":\["test"\].*"name":"\([^"]*\)".*/--test \1/p' | grep -v -x -e '--test proc' -e '--test node' -e '--test chart') || true
     # shellcheck disable=SC2086 # words on purpose
     layer "unit" cargo test --workspace --locked --no-fail-fast --lib --bins $targets || true
     layer "examples in docs" cargo test --workspace --locked --no-fail-fast --doc || true
 }
 
+# What is built by Go, Python and Node takes minutes when cold, on one core; the Rust layers before it leave half a core
+# idle. So it starts first and is waited for where it is needed. A second run takes seconds.
+start_tools() {
+    absent=$(missing go python3 node npm)
+    if [ -n "$absent" ] && [ "${CI:-}" != true ]; then return 0; fi
+    # shellcheck disable=SC2016 # expanded by the shell that runs it
+    nice setsid bash -c '{ e2e/tools/setup.sh >"$0/peers.env"; echo $? >"$0/peers.status"
+        e2e/tools/cluster/build.sh >"$0/cluster.env"; echo $? >"$0/cluster.status"; } 2>"$0/tools.log"' \
+        "$scratch" </dev/null >/dev/null 2>&1 &
+    tools=$!
+}
+
+# wait_for NAME: shows what has been built, until NAME.status is there; ends with that status.
+# shellcheck disable=SC2317 # called by layer
+wait_for() {
+    local shown status
+    tail -n +1 -f -s 0.2 "$scratch/tools.log" &
+    shown=$!
+    until [ -s "$scratch/$1.status" ]; do sleep 0.5; done
+    kill "$shown" 2>/dev/null || true
+    read -r status <"$scratch/$1.status"
+    return "$status"
+}
+
+# tools_layer LAYER NAME: takes in the variables of what start_tools made; leaves them out when it made nothing.
+tools_layer() {
+    if [ "$tools" -eq 0 ]; then
+        leave_out "$1" "not on the path: $absent"
+        return 1
+    fi
+    export scratch
+    export -f wait_for
+    layer "$1" bash -c "wait_for $2" || return 1
+    eval "$(cat "$scratch/$2.env")"
+}
+
 # What the released binaries do: real processes, real clients, the upstream collector.
 proc_layers() {
-    local status=0 absent proc=(cargo test --release -p tracepipe-e2e --test proc --locked --no-fail-fast --)
+    local status=0 proc
     # shellcheck disable=SC2016 # expanded by the shell that runs it
-    layer "build" bash -c 'scripts/build.sh demo >"$0"' "$scratch/build.env" || status=$?
+    layer "build" bash -c 'scripts/build.sh all >"$0"' "$scratch/build.env" || status=$?
     if [ "$status" -ne 0 ]; then
-        leave_out "cross-process tests, parity, demo" "the release build failed"
+        leave_out "cross-process tests, parity, demo, cluster" "the release build failed"
         return 0
     fi
     eval "$(cat "$scratch/build.env")"
+    eval "$(release_env)"
+    proc=(cargo test --release -p tracepipe-e2e --test proc --locked --no-fail-fast --)
 
-    absent=$(missing go python3 node npm)
-    if [ -n "$absent" ] && [ "${CI:-}" != true ]; then
-        leave_out "peers and clients" "not on the path: $absent"
-    else
-        # shellcheck disable=SC2016
-        layer "peers and clients" bash -c 'e2e/tools/setup.sh >"$0"' "$scratch/peers.env" || : >"$scratch/peers.env"
-        eval "$(cat "$scratch/peers.env")"
-    fi
+    tools_layer "peers and clients" peers || true
+    tools_layer "cluster's programs" cluster || true
     layer "cross-process" "${proc[@]}" --skip parity:: || true
     # Two collectors under load are compared by what they keep: alone on the machine, or a refusal makes the run void.
     if [ -n "${TRACEPIPE_OTELCOL:-}" ]; then
@@ -170,11 +205,30 @@ proc_layers() {
         leave_out "parity with upstream" "there is no upstream collector to compare with"
     fi
     layer "demo" "$TRACEPIPE_DEMO" || true
+    cluster_layers
+}
+
+# What people install: the chart, the images, the operator on a cluster of two nodes.
+cluster_layers() {
+    layer "chart" env -u CARGO_BUILD_TARGET cargo test -p tracepipe-e2e --test chart --locked --no-fail-fast || true
+    if [ -z "${TRACEPIPE_CLUSTER_BIN:-}" ]; then
+        leave_out "two-node cluster" "its programs could not be made"
+        return 0
+    fi
+    if [ "$(id -u)" -ne 0 ]; then
+        leave_out "two-node cluster" "network namespaces and containers need root"
+        return 0
+    fi
+    # shellcheck disable=SC2016 # expanded by the shell that runs it
+    layer "images" bash -c 'scripts/images.sh >"$0"' "$scratch/images.env" || return 0
+    eval "$(cat "$scratch/images.env")"
+    layer "two-node cluster" env -u CARGO_BUILD_TARGET scripts/cluster.sh test || true
 }
 
 need cargo "install Rust by rustup; rust-toolchain.toml names the version"
 case "${1:-all}" in
 all)
+    start_tools
     lint_layers
     unit_layer
     proc_layers

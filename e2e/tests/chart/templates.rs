@@ -1,0 +1,271 @@
+//! What the chart makes of its values.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::helm::helms;
+use crate::values::{ci_file, ci_files};
+use crate::{chart, document, leave_out, of_kind, strings, text, the};
+
+/// The version of the workspace, which is that of binaries, images and chart.
+fn version() -> String {
+    let manifest = text("Cargo.toml");
+    let (_, package) = manifest.split_once("[workspace.package]\nversion = \"").unwrap();
+    package.split_once('"').unwrap().0.to_owned()
+}
+
+fn names(all: &[Value], kind: &str) -> Vec<String> {
+    of_kind(all, kind)
+        .iter()
+        .map(|it| it["metadata"]["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn container(all: &[Value]) -> &Value {
+    &the(all, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+}
+
+#[test]
+fn helm_has_nothing_to_say_against_the_chart_with_any_of_the_values_files() {
+    for helm in helms("helm lint") {
+        for entry in std::fs::read_dir(chart().join("ci")).unwrap() {
+            let file = entry.unwrap().path();
+            let (chart, file) = (chart(), file.to_string_lossy().into_owned());
+            let chart = chart.to_string_lossy();
+            let ended = helm.run([
+                "lint",
+                "--strict",
+                &chart,
+                "--values",
+                &file,
+                "--kube-version",
+                "1.34.0",
+            ]);
+            assert!(ended.good && !ended.all.contains("[WARNING]"), "{}", ended.all);
+        }
+    }
+}
+
+#[test]
+fn chart_images_and_binaries_have_one_version() {
+    let chart = document("charts/tracepipe/Chart.yaml");
+    assert_eq!(chart["version"], version());
+    assert_eq!(chart["appVersion"], version());
+    for helm in helms("the default images") {
+        let all = helm.manifests("");
+        assert_eq!(
+            container(&all)["image"],
+            format!("tracepipe.dev/operator:{}", version())
+        );
+        let collector = format!("--collector-image=tracepipe.dev/collector:{}", version());
+        assert!(strings(&container(&all)["args"]).contains(&collector.as_str()));
+    }
+}
+
+#[test]
+fn the_operator_is_told_what_is_set_and_nothing_else() {
+    let plain = format!(
+        "run --namespaces=tracing --collector-image=tracepipe.dev/collector:{} --image-pull-policy=IfNotPresent \
+         --priority-class=tracepipe-collector --health-address=0.0.0.0:8081 --metrics-address=0.0.0.0:8080 \
+         --log-format=json --log-level=info",
+        version()
+    );
+    let digest = "0123456789abcdef".repeat(4);
+    let everything = format!(
+        "run --namespaces=observability,tracing \
+         --collector-image=mirror.example.com/tracepipe/collector@sha256:{digest} --image-pull-policy=Never \
+         --image-pull-secrets=mirror,fallback --priority-class=tracing --region=eu-west-1 \
+         --xray-endpoint=https://vpce-1.xray.eu-west-1.vpce.amazonaws.com \
+         --sts-endpoint=https://vpce-2.sts.eu-west-1.vpce.amazonaws.com --extra-ca-file=/etc/tracepipe/ca/ca.pem \
+         --health-address=0.0.0.0:8081 --metrics-address=0.0.0.0:8080 --log-format=text --log-level=debug"
+    );
+    for helm in helms("the operator's arguments") {
+        assert_eq!(strings(&container(&helm.manifests(""))["args"]).join(" "), plain);
+        let all = helm.manifests(&ci_file("everything"));
+        assert_eq!(strings(&container(&all)["args"]).join(" "), everything);
+        assert_eq!(
+            container(&all)["image"],
+            "mirror.example.com/tracepipe/operator:0.1.0-rc.1"
+        );
+        assert_eq!(container(&all)["imagePullPolicy"], "Always");
+        let all = helm.manifests(&ci_file("namespaces"));
+        assert!(
+            !strings(&container(&all)["args"])
+                .join(" ")
+                .contains("--priority-class")
+        );
+    }
+}
+
+#[test]
+fn the_operator_knows_each_argument_and_takes_its_value() {
+    let Some(operator) = std::env::var_os("TRACEPIPE_OPERATOR").filter(|it| !it.is_empty()) else {
+        leave_out("the operator takes the chart's arguments (TRACEPIPE_OPERATOR is not set)");
+        return;
+    };
+    for helm in helms("the operator takes the chart's arguments") {
+        for values in ci_files() {
+            let all = helm.manifests(&values);
+            // Arguments are read in their order, so help is only given when those before it are good.
+            let mut command = Command::new(&operator);
+            command.args(strings(&container(&all)["args"])).arg("--help");
+            let output = command.output().unwrap();
+            assert!(
+                output.status.success(),
+                "{command:?}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+    }
+}
+
+#[test]
+fn the_operator_is_one_pod_whose_labels_no_value_can_take_from_its_deployment() {
+    for helm in helms("the Deployment") {
+        for values in ci_files() {
+            let all = helm.manifests(&values);
+            let spec = &the(&all, "Deployment")["spec"];
+            assert_eq!(
+                (&spec["replicas"], &spec["strategy"]),
+                (&json!(1), &json!({ "type": "Recreate" }))
+            );
+            let labels = spec["template"]["metadata"]["labels"].as_object().unwrap();
+            for (name, value) in spec["selector"]["matchLabels"].as_object().unwrap() {
+                assert_eq!(labels.get(name), Some(value), "{name}");
+            }
+            for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+                let get = &container(&all)[probe]["httpGet"];
+                let path = if probe == "readinessProbe" {
+                    "/readyz"
+                } else {
+                    "/livez"
+                };
+                assert_eq!((&get["path"], &get["port"]), (&json!(path), &json!("health")));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_watched_namespace_is_made_restricted_and_outlives_the_release() {
+    for helm in helms("namespaces of the chart") {
+        let all = helm.manifests("watchNamespaces: [tracing, team-a, tracepipe-system]");
+        // The release's own is there, or Helm is told to make it.
+        assert_eq!(names(&all, "Namespace").len(), 2);
+        for namespace in of_kind(&all, "Namespace") {
+            let metadata = &namespace["metadata"];
+            assert!(["tracing", "team-a"].contains(&metadata["name"].as_str().unwrap()));
+            assert_eq!(
+                metadata["labels"]["pod-security.kubernetes.io/enforce"],
+                "restricted"
+            );
+            assert_eq!(metadata["annotations"]["helm.sh/resource-policy"], "keep");
+            assert_eq!(
+                metadata["annotations"]["argocd.argoproj.io/sync-options"],
+                "Delete=false,Prune=false"
+            );
+        }
+        assert!(names(&helm.manifests("createNamespaces: false"), "Namespace").is_empty());
+    }
+}
+
+#[test]
+fn the_priority_class_preempts_nobody_and_can_be_left_to_others() {
+    for helm in helms("the PriorityClass") {
+        let all = helm.manifests("");
+        let class = the(&all, "PriorityClass");
+        // The API server does not keep a false: a manifest that says it is applied anew for ever.
+        assert!(class["globalDefault"].is_null());
+        assert_eq!(
+            (&class["value"], &class["preemptionPolicy"]),
+            (&json!(1_000_000), &json!("Never"))
+        );
+        let all = helm.manifests("priorityClass: {create: false, name: theirs}");
+        assert!(names(&all, "PriorityClass").is_empty());
+        assert!(strings(&container(&all)["args"]).contains(&"--priority-class=theirs"));
+        let refused = helm.with_values("priorityClass: {name: ''}");
+        assert!(
+            !refused.good && refused.all.contains("priorityClass.name is needed"),
+            "{}",
+            refused.all
+        );
+    }
+}
+
+#[test]
+fn extra_certificates_reach_the_operator_and_a_change_of_them_starts_it_anew() {
+    let bundle = |body: &str| {
+        format!("aws: {{caBundle: \"-----BEGIN CERTIFICATE-----\\n{body}\\n-----END CERTIFICATE-----\\n\"}}")
+    };
+    for helm in helms("extra certificates") {
+        let (one, other) = (helm.manifests(&bundle("AAAA")), helm.manifests(&bundle("BBBB")));
+        let pem = the(&one, "ConfigMap")["data"]["ca.pem"].as_str().unwrap();
+        assert_eq!(
+            pem,
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+        );
+        let pod = &the(&one, "Deployment")["spec"]["template"];
+        assert_eq!(
+            pod["spec"]["volumes"][0]["configMap"]["name"],
+            the(&one, "ConfigMap")["metadata"]["name"]
+        );
+        let mount = json!([{ "name": "ca", "mountPath": "/etc/tracepipe/ca", "readOnly": true }]);
+        assert_eq!(container(&one)["volumeMounts"], mount);
+        let hash = |all: &[Value]| {
+            the(all, "Deployment")["spec"]["template"]["metadata"]["annotations"]["tracepipe.dev/ca-hash"]
+                .clone()
+        };
+        assert!(hash(&one).is_string());
+        assert_ne!(hash(&one), hash(&other));
+        assert!(names(&helm.manifests(""), "ConfigMap").is_empty());
+    }
+}
+
+#[test]
+fn a_pipeline_comes_with_the_release_where_somebody_serves_it() {
+    for helm in helms("a pipeline in the release") {
+        let all = helm.manifests(&ci_file("pipeline"));
+        let pipeline = the(&all, "TracingPipeline");
+        assert_eq!(pipeline["metadata"]["name"], "otel-collector");
+        assert_eq!(pipeline["metadata"]["namespace"], "tracing");
+        assert_eq!(pipeline["spec"]["samplingRatePercentage"], "0.5");
+        assert!(names(&helm.manifests(""), "TracingPipeline").is_empty());
+
+        let refused =
+            helm.with_values("pipeline: {create: true, namespace: elsewhere, spec: {clusterName: a}}");
+        assert!(
+            !refused.good && refused.all.contains("not in watchNamespaces (tracing)"),
+            "{}",
+            refused.all
+        );
+        let everywhere =
+            "watchNamespaces: ['*']\npipeline: {create: true, namespace: elsewhere, spec: {clusterName: a}}";
+        assert_eq!(
+            the(&helm.manifests(everywhere), "TracingPipeline")["metadata"]["namespace"],
+            "elsewhere"
+        );
+    }
+}
+
+#[test]
+fn every_object_says_where_it_belongs() {
+    const OF_THE_CLUSTER: [&str; 4] = ["ClusterRole", "ClusterRoleBinding", "Namespace", "PriorityClass"];
+    for helm in helms("labels and namespaces of the objects") {
+        for values in ci_files() {
+            for object in helm.manifests(&values) {
+                let metadata = &object["metadata"];
+                let kind = object["kind"].as_str().unwrap();
+                assert_eq!(
+                    metadata["labels"]["app.kubernetes.io/part-of"], "tracepipe",
+                    "{kind}"
+                );
+                assert_eq!(
+                    metadata["namespace"].is_null(),
+                    OF_THE_CLUSTER.contains(&kind),
+                    "{kind}"
+                );
+            }
+        }
+    }
+}
