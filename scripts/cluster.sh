@@ -10,7 +10,7 @@
 # TRACEPIPE_IMAGES        images of scripts/images.sh; made when not named
 # TRACEPIPE_PYTHON        of e2e/tools/setup.sh; without it the tests with Python applications are left out
 # Needs Rust, a C compiler, Go 1.26 and Python 3; installs containerd, runc, iptables and CNI plugins from Debian.
-set -euo pipefail
+set -Eeuo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/e2e/tools/lib.sh"
@@ -58,12 +58,11 @@ up() {
     local where
     prepare_whole
     where=$("$cluster" up "${wanted[@]}")
-    # An operator that cannot be installed is something to look at, so the cluster stays.
-    (
-        eval "$where"
-        install_operator
-    ) || say "the operator could not be installed; the cluster runs all the same"
     printf '%s\n' "$where"
+    # An operator that cannot be installed is something to look at, so the cluster stays.
+    eval "$where"
+    trap 'say "the operator could not be installed; the cluster runs all the same (scripts/cluster.sh down removes it)"' ERR
+    install_operator
 }
 
 # The role of deploy/examples/pipeline-minimal.yaml, then the chart with the authority of the fake AWS.

@@ -133,7 +133,7 @@ pub struct FailingPod {
     pub node: String,
     /// Its name; empty when it could not be made.
     pub pod: String,
-    /// Why, in one word: ImagePull, CrashLoop, Forbidden, Pending, NotReady.
+    /// Why, in one word: ImagePull, CrashLoop, Forbidden or Pending.
     pub reason: String,
     /// Why, in a sentence of at most 256 characters.
     pub message: String,

@@ -73,6 +73,8 @@ pub struct Call {
     pub namespace: Option<String>,
     /// Of the subject, if that is a service account.
     pub service_account: Option<String>,
+    /// The pod that the token is bound to, if it is.
+    pub pod: Option<String>,
     /// The access key that was issued, or that has signed.
     pub access_key_id: Option<String>,
     /// `OK`, or the code of the error.
@@ -329,6 +331,7 @@ impl FakeSts {
             call.namespace = Some(namespace.to_owned());
             call.service_account = Some(name.to_owned());
         }
+        call.pod = claims.pod().map(str::to_owned);
         let Options {
             issuer,
             audiences,
@@ -447,6 +450,7 @@ impl Call {
             subject: None,
             namespace: None,
             service_account: None,
+            pod: None,
             access_key_id: None,
             result: String::new(),
             message: String::new(),

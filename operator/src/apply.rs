@@ -207,6 +207,7 @@ async fn write(
     }) {
         return Ok((live, None));
     }
+    let live = namespace.make_room(object, live).await?;
     let uid = live.pointer("/metadata/uid").and_then(Value::as_str);
     let live = namespace.apply(object, uid.unwrap_or_default()).await?;
     context.metrics.wrote(object.kind);
@@ -239,15 +240,12 @@ async fn write(
 /// True for what is no answer to what was asked: no connection, too many requests, a conflict with another write.
 fn may_pass(error: &Error) -> bool {
     const ANSWERS: [u16; 6] = [400, 403, 405, 413, 415, 422];
-    match error {
-        Error::Api(answer) => !ANSWERS.contains(&answer.code),
-        _ => true,
-    }
+    !matches!(error, Error::Api(answer) if ANSWERS.contains(&answer.code))
 }
 
 fn in_words(error: &Error) -> String {
-    match error {
-        Error::Api(answer) => facts::shortened(&answer.message),
-        other => facts::shortened(&other.to_string()),
+    if let Error::Api(answer) = error {
+        return facts::shortened(&answer.message);
     }
+    facts::shortened(&error.to_string())
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Client, ResourceExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::drift;
 use crate::names::{self, MANAGER};
@@ -82,23 +82,16 @@ impl Namespace {
     /// [`HAND_OVER_TRIES`] is the next pass's work.
     pub(crate) async fn hand_over(&self, kind: Kind, name: &str, live: &Value) -> Result<Value, Error> {
         let uid = live.pointer("/metadata/uid").cloned();
-        let params = PatchParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
         let mut live = live.clone();
         for _ in 0..HAND_OVER_TRIES {
             if !drift::is_of_first_write(&live) {
                 break;
             }
-            let operations = Value::Array(drift::hand_over(&live));
-            let patch: json_patch::Patch = serde_json::from_value(operations).map_err(Error::SerdeError)?;
             match self
-                .api(kind)
-                .patch(name, &params, &Patch::Json::<()>(patch))
+                .patch(kind, name, Value::Array(drift::hand_over(&live)))
                 .await
             {
-                Ok(handed_over) => return as_value(handed_over),
+                Ok(handed_over) => return Ok(handed_over),
                 // 422: the resourceVersion is another one by now.
                 Err(Error::Api(answer)) if answer.code == 409 || answer.code == 422 => {}
                 Err(error) => return Err(error),
@@ -109,6 +102,36 @@ impl Namespace {
             }
         }
         Ok(live)
+    }
+
+    /// Makes room for an apply: see [`drift::clashes`].
+    pub(crate) async fn make_room(&self, object: &Object, live: Value) -> Result<Value, Error> {
+        let mut operations = drift::clashes(&object.desired, &live);
+        if operations.is_empty() {
+            return Ok(live);
+        }
+        let version = live.pointer("/metadata/resourceVersion");
+        operations.insert(
+            0,
+            json!({ "op": "test", "path": "/metadata/resourceVersion", "value": version }),
+        );
+        let patched = self
+            .patch(object.kind, &object.name, Value::Array(operations))
+            .await?;
+        self.hand_over(object.kind, &object.name, &patched).await
+    }
+
+    async fn patch(&self, kind: Kind, name: &str, operations: Value) -> Result<Value, Error> {
+        let patch: json_patch::Patch = serde_json::from_value(operations).map_err(Error::SerdeError)?;
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        as_value(
+            self.api(kind)
+                .patch(name, &params, &Patch::Json::<()>(patch))
+                .await?,
+        )
     }
 
     /// Applies an object that is known to be ours: `uid` makes the call fail when it is another one by now.

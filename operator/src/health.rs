@@ -22,6 +22,9 @@ const CONNECTIONS_MAX: usize = 64;
 /// A request's head has to be here in this time.
 const HEAD_LIMIT: Duration = Duration::from_secs(5);
 
+/// After a connection could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// Both ports, bound.
 #[derive(Debug)]
 pub(crate) struct Health {
@@ -74,7 +77,15 @@ async fn listen(listener: TcpListener, answer: Arc<Answer>) -> anyhow::Result<()
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let place = Arc::clone(&places).acquire_owned().await?;
-        let (stream, _) = listener.accept().await.context("accepting a connection")?;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            // The peer is gone again, or descriptors are short for a moment: neither is a reason to end.
+            Err(error) => {
+                tracing::warn!(%error, "accepting a connection to health or metrics");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
         let answer = Arc::clone(&answer);
         tokio::spawn(async move {
             serve(stream, answer).await;

@@ -4,6 +4,16 @@
 //! `validate`, `collector_config`, `plan`, `drift`, `ownership`, `rollout`, `report`. What acts is thin: `apply`,
 //! `cluster` (calls), `watches`, `controller` (when to look), `health`. Start reading at `reconcile::pass`.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::needless_pass_by_value,
+        clippy::type_complexity,
+        clippy::wildcard_enum_match_arm,
+        reason = "tables of cases are written to be read"
+    )
+)]
+
 mod apply;
 mod cli;
 mod cluster;
@@ -51,7 +61,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Refused) => ExitCode::from(2),
         Err(error) => {
             // Nothing is left to tell it to when standard error is gone.
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            let _unwritable = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -1,7 +1,6 @@
 //! What the operator counts, as Prometheus text.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -56,9 +55,9 @@ impl Metrics {
         let mut family =
             |name: &str, kind: &str, help: &str, samples: &mut dyn Iterator<Item = (String, u64)>| {
                 // Writing to a String cannot fail.
-                let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+                text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
                 for (labels, value) in samples {
-                    let _ = writeln!(text, "{name}{labels} {value}");
+                    text.push_str(&format!("{name}{labels} {value}\n"));
                 }
             };
         let failures = self.failures.load(Ordering::Relaxed);

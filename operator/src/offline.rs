@@ -11,6 +11,9 @@ use crate::cli::{Output, RenderArguments, ValidateArguments};
 use crate::plan::plan;
 use crate::validate::validate;
 
+/// Stands for the one that a cluster's nodes name.
+const ANY_REGION: &str = "us-east-1";
+
 /// The outcome for the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -26,11 +29,20 @@ pub(crate) enum Outcome {
 /// When the file cannot be read or the answer not be written.
 pub(crate) fn check(arguments: &ValidateArguments) -> anyhow::Result<Outcome> {
     let settings = arguments.settings()?;
-    let facts = arguments.cluster.facts();
+    let mut facts = arguments.cluster.facts();
     let Some(pipelines) = read(&arguments.file)? else {
         return Ok(Outcome::Refused);
     };
     let mut outcome = Outcome::Accepted;
+    // On a cluster the nodes would say it.
+    let named = pipelines.iter().all(|pipeline| pipeline.spec.region.is_some());
+    if !named && settings.region.is_none() && facts.region_of_nodes.is_none() {
+        writeln!(
+            std::io::stderr(),
+            "note: no region is given; the cluster's nodes have to name one"
+        )?;
+        facts.region_of_nodes = Some(ANY_REGION.to_owned());
+    }
     for pipeline in &pipelines {
         match validate(pipeline, &settings, &facts) {
             Ok(_) => writeln!(std::io::stdout(), "{}: accepted", full_name(pipeline))?,

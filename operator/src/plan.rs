@@ -97,7 +97,7 @@ pub(crate) fn plan(pipeline: &TracingPipeline, accepted: &Accepted, settings: &S
             pipeline,
             Kind::DaemonSet,
             &names::workload(&name),
-            daemon_set(&name, template),
+            daemon_set(&name, &template),
         ),
     ];
     Plan {
@@ -204,7 +204,7 @@ fn service(name: &str, traffic: TrafficPolicy) -> Value {
     json!({ "spec": spec })
 }
 
-fn daemon_set(name: &str, template: Value) -> Value {
+fn daemon_set(name: &str, template: &Value) -> Value {
     json!({
         "spec": {
             "selector": { "matchLabels": names::selector(name) },

@@ -80,6 +80,15 @@ impl Memory {
     }
 }
 
+/// The API server takes a note of at most 1 kB.
+const NOTE_BYTES_MAX: usize = 1000;
+
+/// The start of a text, at most so many bytes of it.
+fn cut(text: &str, bytes: usize) -> &str {
+    let ends = (0..=bytes.min(text.len())).rev();
+    ends.filter_map(|end| text.get(..end)).next().unwrap_or_default()
+}
+
 /// A pipeline as it is watched.
 type Watched = PartialObjectMeta<TracingPipeline>;
 
@@ -114,6 +123,7 @@ pub(crate) async fn reconcile(pipeline: Arc<Watched>, context: Arc<Context>) -> 
 }
 
 /// What is done after a failure: nobody else waits for it.
+#[allow(clippy::needless_pass_by_value, reason = "the controller passes it so")]
 pub(crate) fn after_failure(pipeline: Arc<Watched>, error: &PassError, context: Arc<Context>) -> Action {
     let namespace = pipeline.namespace().unwrap_or_default();
     let name = pipeline.name_any();
@@ -138,7 +148,8 @@ async fn pass(
     let nodes = context.stores.nodes();
     let facts = Facts {
         prefer_same_node: context.prefer_same_node,
-        region_of_nodes: facts::region_of(&nodes),
+        // A node that says otherwise, or none at all, changes nothing for a pipeline that has its region.
+        region_of_nodes: known_region(pipeline).or_else(|| facts::region_of(&nodes)),
     };
     let config = validate(pipeline, &context.settings, &facts);
     let planned = config
@@ -195,10 +206,17 @@ async fn pass(
     for happening in &applied.happenings {
         context.publish(pipeline, happening).await;
     }
-    if let Some(planned) = planned.as_ref().filter(|_| applied.is_whole()) {
+    // Until then the DaemonSet controller may still make a pod that mounts an old one.
+    let settled = applied.is_whole() && rollout.complete;
+    if let Some(planned) = planned.as_ref().filter(|_| settled) {
         prune(pipeline, planned, pods.iter().chain(&other_pods), &namespace).await?;
     }
     Ok(look_again(&findings, written_in))
+}
+
+/// The region that this pipeline was found to be in before.
+fn known_region(pipeline: &TracingPipeline) -> Option<String> {
+    pipeline.status.as_ref()?.effective.as_ref()?.region.clone()
 }
 
 /// Writes the status if it says something new, then the events that go with it. Answers how long a count may wait.
@@ -300,7 +318,7 @@ impl Context {
                 EventType::Normal
             },
             reason: happening.reason.clone(),
-            note: Some(happening.note.chars().take(1000).collect()),
+            note: Some(cut(&happening.note, NOTE_BYTES_MAX).to_owned()),
             action: "Reconcile".to_owned(),
             secondary: None,
         };

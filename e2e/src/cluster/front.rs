@@ -103,15 +103,26 @@ pub async fn up(wanted: &Wanted) -> anyhow::Result<()> {
     }
     let mut out = std::io::stdout();
     for (name, value) in environment(wanted)? {
-        writeln!(out, "export {name}={}", quoted(&value.to_string_lossy()))?;
+        // Of the shell that takes this in, not of this one.
+        if name == "PATH" {
+            writeln!(
+                out,
+                "export PATH={}:\"$PATH\"",
+                quoted(&programs()?.to_string_lossy())
+            )?;
+        } else {
+            writeln!(out, "export {name}={}", quoted(&value.to_string_lossy()))?;
+        }
     }
     writeln!(
         out,
         "# use it: take these lines into a shell, then: kubectl get nodes"
     )?;
+    let this = std::env::current_exe()?;
     writeln!(
         out,
-        "# a node's own view: tracepipe-cluster exec node1 -- ip route"
+        "# a node's own view: {} exec node1 -- ip route",
+        this.display()
     )?;
     writeln!(out, "# remove it: scripts/cluster.sh down")?;
     Ok(())

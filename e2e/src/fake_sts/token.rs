@@ -28,6 +28,19 @@ pub(super) struct Claims {
     pub(super) exp: u64,
     /// In seconds since the Unix epoch.
     pub(super) nbf: Option<u64>,
+    /// What Kubernetes binds a token to.
+    #[serde(rename = "kubernetes.io")]
+    kubernetes: Option<Kubernetes>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Kubernetes {
+    pod: Option<Bound>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Bound {
+    name: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -53,6 +66,12 @@ impl Claims {
                 _ => Err(invalid("this fake supports tokens with one audience only")),
             },
         }
+    }
+
+    /// The pod that the kubelet asked the token for.
+    pub(super) fn pod(&self) -> Option<&str> {
+        let pod = self.kubernetes.as_ref()?.pod.as_ref()?;
+        Some(&pod.name)
     }
 
     /// Namespace and name, if the subject is a service account of Kubernetes.

@@ -30,14 +30,18 @@ async fn killed_at_random_during_create_update_and_delete_the_end_is_the_same() 
     };
     let mut rng = Rng::new(SEED);
     rig.create(NAMESPACE, "wild", &ambient()).await.unwrap();
-    kill_some(&mut rng, 6).await;
+    let children = kill_some(&rig, &mut rng, 6).await;
+    assert!(
+        children.iter().any(|count| *count > 4),
+        "none lived to its first write: {children:?}"
+    );
     let operator = OwnOperator::start(NAMESPACE, &[]).await.unwrap();
     rig.until_ready(NAMESPACE, "wild").await;
     operator.kill();
     rig.change(NAMESPACE, "wild", json!({ "samplingRatePercentage": 25 }))
         .await
         .unwrap();
-    kill_some(&mut rng, 6).await;
+    kill_some(&rig, &mut rng, 6).await;
     let operator = OwnOperator::start(NAMESPACE, &[]).await.unwrap();
     rig.until_ready(NAMESPACE, "wild").await;
     let disturbed = settled_state(&rig, "wild").await;
@@ -47,17 +51,10 @@ async fn killed_at_random_during_create_update_and_delete_the_end_is_the_same() 
     for name in ["calm", "wild"] {
         rig.remove(NAMESPACE, Some(name)).await.unwrap();
     }
-    kill_some(&mut rng, 4).await;
+    kill_some(&rig, &mut rng, 4).await;
     wait_until("namespace without children", LIMIT, || async {
-        for path in ["api/v1", "apis/apps/v1"].into_iter().zip([
-            &["configmaps", "services", "serviceaccounts"][..],
-            &["daemonsets"],
-        ]) {
-            for kind in path.1 {
-                let left = ours(&rig, &format!("/{}/namespaces/{NAMESPACE}/{kind}", path.0)).await?;
-                ensure!(left.is_empty(), "{kind}: {}", left.len());
-            }
-        }
+        let left = count(&rig).await;
+        ensure!(left == 0, "{left} are left");
         Ok(())
     })
     .await
@@ -66,15 +63,37 @@ async fn killed_at_random_during_create_update_and_delete_the_end_is_the_same() 
 }
 
 /// Starts an operator and kills it after a random time, again and again: some die before their first write, some
-/// between two.
-async fn kill_some(rng: &mut Rng, times: u32) {
+/// between two, some after the last. Answers how many children there were each time.
+async fn kill_some(rig: &Rig, rng: &mut Rng, times: u32) -> Vec<usize> {
+    let mut children = Vec::new();
     for _ in 0..times {
         let operator = OwnOperator::start(NAMESPACE, &[]).await.unwrap();
-        let life = Duration::from_millis(rng.between(0, 400));
+        let life = Duration::from_millis(rng.between(0, 1_500));
         tokio::time::sleep(life).await;
         operator.kill();
+        children.push(count(rig).await);
     }
+    children
 }
+
+async fn count(rig: &Rig) -> usize {
+    let mut count = 0;
+    for (group, kind) in CHILDREN {
+        count += ours(rig, &format!("/{group}/namespaces/{NAMESPACE}/{kind}"))
+            .await
+            .unwrap()
+            .len();
+    }
+    count
+}
+
+/// Group and plural of everything that the operator makes.
+const CHILDREN: [(&str, &str); 4] = [
+    ("api/v1", "serviceaccounts"),
+    ("api/v1", "configmaps"),
+    ("api/v1", "services"),
+    ("apis/apps/v1", "daemonsets"),
+];
 
 async fn ours(rig: &Rig, path: &str) -> anyhow::Result<Vec<Value>> {
     let objects = rig
@@ -100,12 +119,7 @@ async fn settled_state(rig: &Rig, name: &str) -> Vec<(String, Value)> {
     .await
     .unwrap();
     let mut state = Vec::new();
-    for (group, kind) in [
-        ("api/v1", "serviceaccounts"),
-        ("api/v1", "configmaps"),
-        ("api/v1", "services"),
-        ("apis/apps/v1", "daemonsets"),
-    ] {
+    for (group, kind) in CHILDREN {
         for object in rig
             .list(&format!("/{group}/namespaces/{NAMESPACE}/{kind}?{label}"))
             .await

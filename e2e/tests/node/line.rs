@@ -179,14 +179,20 @@ async fn assert_what_is_owed_is_in_xray_and_of_the_rest_a_tenth(rig: &Rig, repor
 async fn assert_credentials_came_from_sts_by_the_pods_own_token(rig: &Rig) {
     let (_, text) = rig.fakes(Method::GET, "/_fake/sts", "").await.unwrap();
     let calls: Value = serde_json::from_str(&text).unwrap();
-    let calls = calls.as_array().unwrap();
-    let ours = calls.iter().filter(|call| {
-        call["subject"].as_str() == Some("system:serviceaccount:tracing:otel-collector-collector")
+    let granted = calls.as_array().unwrap().iter().filter(|call| {
+        call["action"] == "AssumeRoleWithWebIdentity"
+            && call["result"] == "OK"
+            && call["subject"] == "system:serviceaccount:tracing:otel-collector-collector"
             && call["role"] == "arn:aws:iam::111122223333:role/prod-eu-tracing"
-            && call["action"] == "AssumeRoleWithWebIdentity"
     });
-    let granted = ours.filter(|call| call["result"] == "OK").count();
-    assert!(granted >= 2, "one for each node's collector: {text}");
+    let pods: BTreeSet<&str> = granted.filter_map(|call| call["pod"].as_str()).collect();
+    for pod in rig.pods("tracing", "otel-collector").await.unwrap() {
+        let name = pod["metadata"]["name"].as_str().unwrap();
+        assert!(
+            pods.contains(name),
+            "no credentials by the token of {name}: {text}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 //! pods are left alone by both.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -26,22 +27,13 @@ async fn each_rule_is_refused_by_the_api_server_with_its_message_and_path() {
     {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
         let text = fs::read_to_string(file).unwrap();
-        let expected = |key: &str| {
-            let line = text
-                .lines()
-                .find_map(|line| line.trim().strip_prefix(&format!("tracepipe.dev/expect-{key}:")));
-            line.map(|line| {
-                line.trim()
-                    .trim_matches(|c| c == '"' || c == '\'')
-                    .replace("''", "'")
-            })
-        };
         let apply = format!(
             "apply --dry-run=server --namespace tp-rules --filename {}",
             file.display()
         );
         let outcome = rig.kubectl(&apply).await;
-        match (expected("path"), expected("message"), outcome) {
+        let (path, message) = expected(&text);
+        match (path, message, outcome) {
             (None, None, outcome) => assert!(outcome.is_ok(), "{name}: {outcome:?}"),
             (path, message, Err(error)) => {
                 let error = format!("{error:#}");
@@ -54,6 +46,43 @@ async fn each_rule_is_refused_by_the_api_server_with_its_message_and_path() {
         }
     }
     assert!(refused >= 15, "{refused} cases of {}", files.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_changed_is_refused_by_the_api_server() {
+    let Some(rig) = rig().await else { return };
+    let folder = project("crds/testdata/updates");
+    let files = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
+    let updates: Vec<_> = files
+        .filter(|file| file.to_string_lossy().ends_with(".update.yaml"))
+        .collect();
+    assert!(!updates.is_empty());
+    for update in updates {
+        let name = update.file_name().unwrap().to_string_lossy().into_owned();
+        let first = folder.join(name.replace(".update.yaml", ".yaml"));
+        let expected = expected(&fs::read_to_string(&update).unwrap());
+        let apply = |file: &Path| format!("apply --namespace tp-rules --filename {}", file.display());
+        rig.kubectl(&apply(&first)).await.unwrap();
+        let outcome = rig.kubectl(&apply(&update)).await;
+        let delete = format!("delete --namespace tp-rules --filename {}", first.display());
+        rig.kubectl(&delete).await.unwrap();
+        let error = format!("{:#}", outcome.map(|_| name.clone()).unwrap_err());
+        for part in [expected.0, expected.1].into_iter().flatten() {
+            assert!(error.contains(&part), "{name}: {part:?} is not in {error}");
+        }
+    }
+}
+
+/// Path and message that a file says it is refused with.
+fn expected(text: &str) -> (Option<String>, Option<String>) {
+    let after = |key: &str| {
+        let key = format!("tracepipe.dev/expect-{key}:");
+        let line = text
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(key.as_str()));
+        line.map(|line| line.trim().trim_matches(['"', '\'']).replace("''", "'"))
+    };
+    (after("path"), after("message"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
