@@ -1,10 +1,14 @@
 //! Whether an object in the cluster still is what was applied. Pure. It is asked before every write, so that a steady
 //! state has no writes at all.
 
+mod clashes;
+
 use serde_json::{Map, Value};
 
 use crate::names::{APPLIED_ANNOTATION, MANAGER};
 use crate::plan::hash_of;
+
+pub(crate) use clashes::clashes;
 
 /// Lists whose elements belong to their writers one by one, and the members that name an element, as in the API's
 /// `x-kubernetes-list-map-keys`. An element that we do not set is somebody else's; every other list is ours whole, with
@@ -60,63 +64,6 @@ pub(crate) fn is_of_first_write(live: &Value) -> bool {
     live.pointer("/metadata/managedFields")
         .and_then(Value::as_array)
         .is_some_and(|entries| entries.iter().any(is_first_write))
-}
-
-/// A patch that takes out ports that have the name of one of ours and another number or protocol, as after an edit of
-/// the number: names are unique, so the API server would refuse an apply beside them. Empty where there are none.
-pub(crate) fn clashes(desired: &Value, live: &Value) -> Vec<Value> {
-    let mut patch = Vec::new();
-    take_out_clashes(desired, live, "", &mut patch);
-    patch
-}
-
-fn take_out_clashes(desired: &Value, live: &Value, at: &str, patch: &mut Vec<Value>) {
-    if let (Value::Object(desired), Value::Object(live)) = (desired, live) {
-        for (key, desired) in desired {
-            let live = live.get(key).unwrap_or(&Value::Null);
-            let at = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
-            match (desired, live) {
-                (Value::Array(desired), Value::Array(live)) if key == "ports" => {
-                    patch.extend(
-                        without_clashes(desired, live)
-                            .map(|ports| serde_json::json!({ "op": "replace", "path": at, "value": ports })),
-                    );
-                }
-                (Value::Array(desired), Value::Array(live)) if key == "containers" => {
-                    for (index, live) in live.iter().enumerate() {
-                        let ours = desired.iter().find(|one| one.get("name") == live.get("name"));
-                        take_out_clashes(
-                            ours.unwrap_or(&Value::Null),
-                            live,
-                            &format!("{at}/{index}"),
-                            patch,
-                        );
-                    }
-                }
-                (desired, live) => take_out_clashes(desired, live, &at, patch),
-            }
-        }
-    }
-}
-
-/// None when there are no clashes.
-fn without_clashes(desired: &[Value], live: &[Value]) -> Option<Vec<Value>> {
-    let same =
-        |one: &Value, other: &Value, key: &str| one.get(key).is_some() && one.get(key) == other.get(key);
-    let is_it = |one: &Value, other: &Value| {
-        let number = same(one, other, "port") || same(one, other, "containerPort");
-        number && same(one, other, "protocol")
-    };
-    let is_ours = |port: &Value| desired.iter().any(|one| is_it(one, port));
-    let clashes = |port: &Value| !is_ours(port) && desired.iter().any(|one| same(one, port, "name"));
-    let mut ports: Vec<Value> = live.iter().filter(|port| !clashes(port)).cloned().collect();
-    let missing = desired
-        .iter()
-        .filter(|one| !live.iter().any(|port| is_it(one, port)));
-    (ports.len() < live.len()).then(|| {
-        ports.extend(missing.cloned());
-        ports
-    })
 }
 
 /// Index and patch of the managed-fields entries that [`is_of_first_write`] speaks of.

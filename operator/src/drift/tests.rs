@@ -1,6 +1,8 @@
 //! `testdata/stored`: what was applied and what a real API server (1.34) made of it. Whose a field is stands in
 //! `metadata.managedFields`, so that the tables above are held against the API server's own.
 
+mod clashing;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -459,60 +461,5 @@ fn a_state_is_the_same_after_what_happens_by_itself_and_another_after_an_edit() 
                 "{case}"
             );
         }
-    }
-}
-
-/// Edits the number of a port; answers the object after the patch that makes room.
-fn after_making_room(sent: &Value, stored: &Value, pointer: &str, number: &str) -> Value {
-    let mut edited = with(stored, &format!("{pointer}/0/{number}"), &json!(9999));
-    let patch: json_patch::Patch = serde_json::from_value(Value::Array(clashes(sent, &edited))).unwrap();
-    json_patch::patch(&mut edited, &patch).unwrap();
-    edited
-}
-
-/// An apply would add our port beside the edited one, and the API server refuses two ports of one name.
-#[test]
-fn a_port_whose_number_was_edited_is_taken_out_before_an_apply() {
-    let mut edits = 0;
-    for (case, sent, stored) in pairs() {
-        assert_eq!(clashes(&sent, &stored), [json!(null); 0], "{case}");
-        for (pointer, number) in [
-            ("/spec/ports", "port"),
-            ("/spec/template/spec/containers/0/ports", "containerPort"),
-        ] {
-            if stored.pointer(pointer).is_none() {
-                continue;
-            }
-            let after = after_making_room(&sent, &stored, pointer, number);
-            let names = |object: &Value| {
-                let ports = object.pointer(pointer).unwrap().as_array().unwrap();
-                let mut names: Vec<String> = ports.iter().map(|port| port["name"].to_string()).collect();
-                names.sort();
-                names
-            };
-            assert_eq!(names(&after), names(&stored), "{case}");
-            assert_eq!(first_difference(&sent, &after), None, "{case}");
-            edits += 1;
-        }
-    }
-    assert_eq!(edits, 6);
-}
-
-#[test]
-fn a_foreign_port_of_another_name_stays_when_room_is_made() {
-    for (case, sent, stored) in pairs()
-        .into_iter()
-        .filter(|(case, ..)| case.contains("Service\""))
-    {
-        let foreign = json!({"name": "foreign", "port": 1, "protocol": "TCP", "targetPort": 1});
-        let mut ports = stored["spec"]["ports"].as_array().unwrap().clone();
-        ports.push(foreign.clone());
-        let with_foreign = with(&stored, "/spec/ports", &json!(ports));
-        assert_eq!(clashes(&sent, &with_foreign), [json!(null); 0], "{case}");
-        let after = after_making_room(&sent, &with_foreign, "/spec/ports", "port");
-        assert!(
-            after["spec"]["ports"].as_array().unwrap().contains(&foreign),
-            "{case}"
-        );
     }
 }
