@@ -213,11 +213,14 @@ fn leaves(fields: &Value, at: &Value, path: &str, edits: &mut Vec<Value>) {
     }
 }
 
-/// Fields that the API server lets nobody change.
-const FIXED: [&str; 3] = [
-    "/spec/selector/matchLabels",
-    "/spec/template/metadata/labels/app.kubernetes.io~1name",
-    "/spec/template/metadata/labels/app.kubernetes.io~1instance",
+/// Fields of which the API server takes no other value: it never changes, or another field says what it has to be.
+const FIXED: [&str; 6] = [
+    "DaemonSet /spec/selector",
+    "DaemonSet /spec/template/metadata/labels/app.kubernetes.io~1name",
+    "DaemonSet /spec/template/metadata/labels/app.kubernetes.io~1instance",
+    "DaemonSet /spec/template/spec/containers/0/env/0/valueFrom/fieldRef:",
+    "DaemonSet /spec/template/spec/containers/0/volumeMounts/",
+    "DaemonSet /spec/updateStrategy/rollingUpdate/maxUnavailable",
 ];
 
 /// Another value for each of a closed set, and for amounts.

@@ -65,8 +65,8 @@ fn without(
     Some(all)
 }
 
-fn replace(at: &str, value: Vec<Value>) -> Value {
-    json!({ "op": "replace", "path": at, "value": value })
+fn replace(at: &str, list: Vec<Value>) -> Value {
+    json!({ "op": "replace", "path": at, "value": Value::Array(list) })
 }
 
 fn same(one: &Value, other: &Value, key: &str) -> bool {
