@@ -207,7 +207,7 @@ async fn write(
     }) {
         return Ok((live, None));
     }
-    let live = namespace.make_room(object, live).await?;
+    let live = namespace.make_room(object, &live).await?;
     let uid = live.pointer("/metadata/uid").and_then(Value::as_str);
     let live = namespace.apply(object, uid.unwrap_or_default()).await?;
     context.metrics.wrote(object.kind);

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Client, ResourceExt};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::drift;
 use crate::names::{self, MANAGER};
@@ -18,7 +18,7 @@ pub(crate) struct Namespace {
 }
 
 /// Others write a new object a few times at most before it rests.
-const HAND_OVER_TRIES: usize = 5;
+const CHANGE_TRIES: usize = 5;
 
 /// Why a call was not answered as hoped.
 pub(crate) type Error = kube::Error;
@@ -77,21 +77,46 @@ impl Namespace {
         self.apply(object, uid).await
     }
 
-    /// Turns the fields of [`Self::create`] into fields of an apply, so that later applies can take them back. Somebody
-    /// else may write at any time (a DaemonSet's controller does within milliseconds); what is not handed over after
-    /// [`HAND_OVER_TRIES`] is the next pass's work.
+    /// Turns the fields of [`Self::create`] into fields of an apply, so that later applies can take them back.
     pub(crate) async fn hand_over(&self, kind: Kind, name: &str, live: &Value) -> Result<Value, Error> {
+        self.change(kind, name, live, drift::hand_over).await
+    }
+
+    /// Makes room for an apply: see [`drift::clashes`].
+    pub(crate) async fn make_room(&self, object: &Object, live: &Value) -> Result<Value, Error> {
+        let clashes = |live: &Value| drift::clashes(&object.desired, live);
+        let live = self.change(object.kind, &object.name, live, clashes).await?;
+        self.hand_over(object.kind, &object.name, &live).await
+    }
+
+    /// Patches what `operations` says, nothing when that is empty. Somebody else may write at any time (a DaemonSet's
+    /// controller does within milliseconds); what is not done after [`CHANGE_TRIES`] is the next pass's work.
+    async fn change(
+        &self,
+        kind: Kind,
+        name: &str,
+        live: &Value,
+        operations: impl Fn(&Value) -> Vec<Value>,
+    ) -> Result<Value, Error> {
         let uid = live.pointer("/metadata/uid").cloned();
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
         let mut live = live.clone();
-        for _ in 0..HAND_OVER_TRIES {
-            if !drift::is_of_first_write(&live) {
+        for _ in 0..CHANGE_TRIES {
+            let operations = operations(&live);
+            if operations.is_empty() {
                 break;
             }
+            let patch = Value::Array(drift::if_unchanged(&live, operations));
+            let patch: json_patch::Patch = serde_json::from_value(patch).map_err(Error::SerdeError)?;
             match self
-                .patch(kind, name, Value::Array(drift::hand_over(&live)))
+                .api(kind)
+                .patch(name, &params, &Patch::Json::<()>(patch))
                 .await
             {
-                Ok(handed_over) => return Ok(handed_over),
+                Ok(changed) => return as_value(changed),
                 // 422: the resourceVersion is another one by now.
                 Err(Error::Api(answer)) if answer.code == 409 || answer.code == 422 => {}
                 Err(error) => return Err(error),
@@ -102,36 +127,6 @@ impl Namespace {
             }
         }
         Ok(live)
-    }
-
-    /// Makes room for an apply: see [`drift::clashes`].
-    pub(crate) async fn make_room(&self, object: &Object, live: Value) -> Result<Value, Error> {
-        let mut operations = drift::clashes(&object.desired, &live);
-        if operations.is_empty() {
-            return Ok(live);
-        }
-        let version = live.pointer("/metadata/resourceVersion");
-        operations.insert(
-            0,
-            json!({ "op": "test", "path": "/metadata/resourceVersion", "value": version }),
-        );
-        let patched = self
-            .patch(object.kind, &object.name, Value::Array(operations))
-            .await?;
-        self.hand_over(object.kind, &object.name, &patched).await
-    }
-
-    async fn patch(&self, kind: Kind, name: &str, operations: Value) -> Result<Value, Error> {
-        let patch: json_patch::Patch = serde_json::from_value(operations).map_err(Error::SerdeError)?;
-        let params = PatchParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        as_value(
-            self.api(kind)
-                .patch(name, &params, &Patch::Json::<()>(patch))
-                .await?,
-        )
     }
 
     /// Applies an object that is known to be ours: `uid` makes the call fail when it is another one by now.

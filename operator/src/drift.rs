@@ -3,7 +3,7 @@
 
 mod clashes;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::names::{APPLIED_ANNOTATION, MANAGER};
 use crate::plan::hash_of;
@@ -61,32 +61,32 @@ pub(crate) fn state_of(live: &Value) -> String {
 /// True when `live` was made by our first write (an update by the API's lights) and not yet by an apply. Until it is
 /// handed over, a field that we no longer set would stay.
 pub(crate) fn is_of_first_write(live: &Value) -> bool {
-    live.pointer("/metadata/managedFields")
-        .and_then(Value::as_array)
-        .is_some_and(|entries| entries.iter().any(is_first_write))
+    !hand_over(live).is_empty()
 }
 
-/// Index and patch of the managed-fields entries that [`is_of_first_write`] speaks of.
+/// A patch that turns what our first write made ours into what an apply made ours.
 pub(crate) fn hand_over(live: &Value) -> Vec<Value> {
     let entries = live
         .pointer("/metadata/managedFields")
         .and_then(Value::as_array)
         .map(Vec::as_slice)
         .unwrap_or_default();
-    let mut patch = vec![serde_json::json!({
-        "op": "test",
-        "path": "/metadata/resourceVersion",
-        "value": live.pointer("/metadata/resourceVersion"),
-    })];
-    for (index, _) in entries
+    let ours = entries
         .iter()
         .enumerate()
-        .filter(|(_, entry)| is_first_write(entry))
-    {
+        .filter(|(_, entry)| is_first_write(entry));
+    ours.map(|(index, _)| {
         let path = format!("/metadata/managedFields/{index}/operation");
-        patch.push(serde_json::json!({ "op": "replace", "path": path, "value": "Apply" }));
-    }
-    patch
+        json!({ "op": "replace", "path": path, "value": "Apply" })
+    })
+    .collect()
+}
+
+/// The patch for `live` as it was read: it fails when the object was written since.
+pub(crate) fn if_unchanged(live: &Value, operations: Vec<Value>) -> Vec<Value> {
+    let version = live.pointer("/metadata/resourceVersion");
+    let test = json!({ "op": "test", "path": "/metadata/resourceVersion", "value": version });
+    std::iter::once(test).chain(operations).collect()
 }
 
 fn is_first_write(entry: &Value) -> bool {
