@@ -140,7 +140,7 @@ lint_layers() {
 unit_layer() {
     local targets
     targets=$(cargo metadata --format-version 1 --no-deps --offline | sed 's/{"kind"/\n&/g' |
-        sed -n 's/^{"kind":\["test"\].*"name":"\([^"]*\)".*/--test \1/p' | grep -v -x -e '--test proc' -e '--test node' -e '--test chart') || true
+        sed -n 's/^{"kind":\["test"\][^}]*"name":"\([^"]*\)".*/--test \1/p' | grep -v -x -e '--test proc' -e '--test node' -e '--test chart') || true
     # shellcheck disable=SC2086 # words on purpose
     layer "unit" cargo test --workspace --locked --no-fail-fast --lib --bins $targets || true
     layer "examples in docs" cargo test --workspace --locked --no-fail-fast --doc || true

@@ -187,7 +187,7 @@ fn same_amount(a: &str, b: &str, at: &[String]) -> bool {
 }
 
 /// An amount without a sign, in billionths of its unit. None for what is not one, or has an exponent.
-/// https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+/// <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>
 fn billionths(text: &str) -> Option<u128> {
     const ONE: u128 = 1_000_000_000;
     let end = text

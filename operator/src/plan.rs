@@ -278,7 +278,7 @@ fn grace_period(decision_wait: &str) -> u64 {
 }
 
 /// Fargate has no DaemonSets: its nodes refuse the pods, which would wait for ever.
-/// https://docs.aws.amazon.com/eks/latest/userguide/fargate.html
+/// <https://docs.aws.amazon.com/eks/latest/userguide/fargate.html>
 fn linux_and_not_fargate() -> Value {
     json!({
         "nodeAffinity": {

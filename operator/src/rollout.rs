@@ -267,7 +267,7 @@ fn is_eligible(node: &NodeFacts, collector: &Collector) -> bool {
 }
 
 /// Taints that the DaemonSet controller lets its pods bear.
-/// https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/#taints-and-tolerations
+/// <https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/#taints-and-tolerations>
 const BORNE_BY_ALL: [&str; 6] = [
     "node.kubernetes.io/not-ready",
     "node.kubernetes.io/unreachable",

@@ -1,5 +1,5 @@
 //! Kubernetes' Pod Security Standard "restricted".
-//! https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+//! <https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>
 
 use serde_json::{Value, json};
 

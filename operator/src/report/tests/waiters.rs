@@ -14,7 +14,7 @@ enum Kstatus {
 }
 
 /// kstatus' rules for a resource that it has no own rules for.
-/// https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md
+/// <https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md>
 fn kstatus(pipeline: &Value) -> Kstatus {
     let status = &pipeline["status"];
     let observed = &status["observedGeneration"];
