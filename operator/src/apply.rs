@@ -249,3 +249,6 @@ fn in_words(error: &Error) -> String {
     }
     facts::shortened(&error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

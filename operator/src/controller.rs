@@ -1,6 +1,5 @@
 //! `run`: watches, and a pass whenever something may have changed.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -106,7 +105,8 @@ pub(crate) async fn run(
             metrics: Arc::clone(&metrics),
             recorder: Recorder::new(client.clone(), reporter()),
             prefer_same_node,
-            memory: Mutex::new(BTreeMap::new()),
+            memory: Mutex::default(),
+            refusals: Mutex::default(),
         };
         control(namespace, Arc::new(context), stop.clone())
     });

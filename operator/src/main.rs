@@ -42,6 +42,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 use futures_util::FutureExt;
+use http::{HeaderValue, header};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -81,9 +82,13 @@ async fn run(arguments: &RunArguments) -> anyhow::Result<()> {
         .map_err(|_| anyhow::anyhow!("a TLS provider was chosen before"))?;
     let settings = arguments.settings()?;
     let health = health::Health::bind(arguments.health_address, arguments.metrics_address).await?;
-    let client = kube::Client::try_default()
+    let mut config = kube::Config::infer()
         .await
         .context("no cluster: neither a service account nor a kubeconfig")?;
+    // For audit logs and an administrator's flow schemas.
+    let agent = HeaderValue::from_static(concat!("tracepipe-operator/", env!("CARGO_PKG_VERSION")));
+    config.headers.push((header::USER_AGENT, agent));
+    let client = kube::Client::try_from(config)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = async move {

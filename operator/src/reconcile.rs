@@ -1,7 +1,7 @@
 //! One pass over one pipeline: observe, validate, plan, apply, report. The order stands in [`pass`], nowhere else.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -50,6 +50,8 @@ pub(crate) struct Context {
     pub(crate) prefer_same_node: bool,
     /// Per pipeline, what is not worth keeping over a restart.
     pub(crate) memory: Mutex<BTreeMap<String, Memory>>,
+    /// Per DaemonSet, the last refusal of a pod and when it was read.
+    pub(crate) refusals: Mutex<BTreeMap<String, (Timestamp, Option<Refusal>)>>,
 }
 
 /// What is remembered of a pipeline between passes.
@@ -88,6 +90,9 @@ fn cut(text: &str, bytes: usize) -> &str {
     let ends = (0..=bytes.min(text.len())).rev();
     ends.filter_map(|end| text.get(..end)).next().unwrap_or_default()
 }
+
+/// When and why the API server refused a pod.
+type Refusal = (Timestamp, String);
 
 /// A pipeline as it is watched.
 type Watched = PartialObjectMeta<TracingPipeline>;
@@ -179,13 +184,7 @@ async fn pass(
         refused: None,
         now: Timestamp::now(),
     };
-    let refusal = match daemon_set {
-        Some(daemon_set) if misses_pods(&evidence) => namespace.last_refusal(&daemon_set.uid).await?,
-        Some(_) | None => None,
-    };
-    let refused = refusal
-        .filter(|(at, _)| still_refused(*at, &evidence))
-        .map(|(_, why)| facts::shortened(&why));
+    let refused = refused(&evidence, &namespace, context).await?;
     evidence.refused = refused.as_deref();
     let rollout = judge(&evidence);
     let findings = Findings {
@@ -217,6 +216,35 @@ async fn pass(
 /// The region that this pipeline was found to be in before.
 fn known_region(pipeline: &TracingPipeline) -> Option<String> {
     pipeline.status.as_ref()?.effective.as_ref()?.region.clone()
+}
+
+/// What the API server says to pods that are missing. Read anew every [`UNSETTLED`]: it looks through all events of the
+/// namespace.
+async fn refused(
+    evidence: &Evidence<'_>,
+    namespace: &Namespace,
+    context: &Context,
+) -> Result<Option<String>, PassError> {
+    let Some(daemon_set) = evidence.daemon_set.filter(|_| misses_pods(evidence)) else {
+        return Ok(None);
+    };
+    let uid = &daemon_set.uid;
+    let is_fresh = |read: Timestamp| {
+        Duration::try_from(evidence.now.duration_since(read)).is_ok_and(|age| age < UNSETTLED)
+    };
+    let known = lock(&context.refusals).get(uid).cloned();
+    let refusal = match known.filter(|(read, _)| is_fresh(*read)) {
+        Some((_, refusal)) => refusal,
+        None => {
+            let refusal = namespace.last_refusal(uid).await?;
+            let mut refusals = lock(&context.refusals);
+            refusals.retain(|_, (read, _)| is_fresh(*read));
+            refusals.insert(uid.clone(), (evidence.now, refusal.clone()));
+            refusal
+        }
+    };
+    let still = refusal.filter(|(at, _)| still_refused(*at, evidence));
+    Ok(still.map(|(_, why)| facts::shortened(&why)))
 }
 
 /// Writes the status if it says something new, then the events that go with it. Answers how long a count may wait.
@@ -295,17 +323,21 @@ pub(crate) fn key_of(namespace: &str, name: &str) -> String {
     format!("{namespace}/{name}")
 }
 
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Context {
     /// Forgets a pipeline that is gone.
     pub(crate) fn gone(&self, namespace: &str, name: &str) {
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = lock(&self.memory);
         memory.remove(&key_of(namespace, name));
         self.metrics.gone(namespace, name);
     }
 
     /// Reads and changes what is remembered of a pipeline.
     pub(crate) fn remember<T>(&self, key: &str, change: impl FnOnce(&mut Memory) -> T) -> T {
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = lock(&self.memory);
         change(memory.entry(key.to_owned()).or_default())
     }
 

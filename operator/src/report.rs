@@ -121,9 +121,11 @@ pub(crate) fn status(findings: &Findings<'_>, progress: &Progress) -> TracingPip
     TracingPipelineStatus {
         observed_generation: generation,
         conditions: conditions.new,
+        // With another's Service at the address it is none to be sent to.
         endpoints: accepted
             .map(|accepted| endpoints(findings.pipeline, accepted))
-            .or(old.endpoints),
+            .or(old.endpoints)
+            .filter(|_| findings.conflicts.is_empty()),
         identity: accepted
             .map(|accepted| identity(findings.pipeline, accepted))
             .or(old.identity),

@@ -1,0 +1,186 @@
+//! An API server that is as real as these tests need: it stores objects, keeps `resourceVersion` and `managedFields`, and
+//! refuses what it is told to refuse.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use http::{Method, Request, Response, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use kube::client::Body;
+use serde_json::{Value, json};
+
+/// What admission does to an object before it is stored.
+type Admission = fn(&mut Value);
+/// Whether a request (method and path) is answered with an error, and with which.
+type Refusal = fn(&str) -> Option<u16>;
+
+/// The API server's state, to be looked at and changed by a test.
+#[derive(Clone, Default)]
+pub(super) struct Fake(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<String, Value>,
+    version: u64,
+    writes: Vec<String>,
+    admission: Option<Admission>,
+    refusal: Option<Refusal>,
+    /// Writes by somebody else that come between a read and a patch.
+    interruptions: u32,
+}
+
+impl Fake {
+    pub(super) fn client(&self) -> kube::Client {
+        let fake = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let fake = fake.clone();
+            async move { Ok::<_, Infallible>(fake.answer(request).await) }
+        });
+        kube::Client::new(service, "tracing")
+    }
+
+    /// What was written since the last look: method and path.
+    pub(super) fn writes(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().writes)
+    }
+
+    pub(super) fn get(&self, path: &str) -> Option<Value> {
+        self.0.lock().unwrap().objects.get(path).cloned()
+    }
+
+    /// Somebody else's write of any kind.
+    pub(super) fn put(&self, path: &str, object: Value) {
+        self.0.lock().unwrap().store(path, object);
+    }
+
+    pub(super) fn edit(&self, path: &str, edit: impl FnOnce(&mut Value)) {
+        let mut object = self.get(path).unwrap();
+        edit(&mut object);
+        self.put(path, object);
+    }
+
+    pub(super) fn admit_by(&self, admission: Option<Admission>) {
+        self.0.lock().unwrap().admission = admission;
+    }
+
+    pub(super) fn refuse(&self, refusal: Option<Refusal>) {
+        self.0.lock().unwrap().refusal = refusal;
+    }
+
+    pub(super) fn interrupt(&self, times: u32) {
+        self.0.lock().unwrap().interruptions = times;
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let kind = head
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .unwrap_or_default();
+        let (status, answer) = self
+            .0
+            .lock()
+            .unwrap()
+            .handle(&head.method, head.uri.path(), kind, body);
+        let answer = if status < 300 {
+            answer
+        } else {
+            let reason = if status == 404 { "NotFound" } else { "Refused" };
+            json!({"kind": "Status", "status": "Failure", "code": status, "reason": reason, "message": answer})
+        };
+        let body = Full::new(Bytes::from(answer.to_string()));
+        Response::builder().status(status).body(body).unwrap()
+    }
+}
+
+impl State {
+    fn handle(&mut self, method: &Method, path: &str, kind: &str, body: Value) -> (u16, Value) {
+        let said = format!("{method} {path}");
+        if *method != Method::GET {
+            self.writes.push(said.clone());
+        }
+        if let Some(code) = self.refusal.and_then(|refusal| refusal(&said)) {
+            return (code, json!("no"));
+        }
+        match *method {
+            Method::GET => self.read(path),
+            Method::POST => self.create(path, body),
+            Method::DELETE => (200, self.objects.remove(path).unwrap_or_default()),
+            _ if kind.contains("apply") => self.apply(path, body),
+            _ => self.patch(path, body),
+        }
+    }
+
+    fn read(&self, path: &str) -> (u16, Value) {
+        if let Some(object) = self.objects.get(path) {
+            return (200, object.clone());
+        }
+        if path.ends_with("/configmaps") {
+            let items: Vec<&Value> = self
+                .objects
+                .iter()
+                .filter(|(key, _)| key.starts_with(path))
+                .map(|(_, it)| it)
+                .collect();
+            return (200, json!({"metadata": {}, "items": items}));
+        }
+        (404, json!("not found"))
+    }
+
+    fn create(&mut self, path: &str, mut object: Value) -> (u16, Value) {
+        let path = format!("{path}/{}", object["metadata"]["name"].as_str().unwrap());
+        if self.objects.contains_key(&path) {
+            return (409, json!("already exists"));
+        }
+        object["metadata"]["uid"] = json!(format!("uid-{}", self.version));
+        object["metadata"]["managedFields"] =
+            json!([{"manager": "tracepipe-operator", "operation": "Update"}]);
+        (201, self.store(&path, object))
+    }
+
+    fn apply(&mut self, path: &str, object: Value) -> (u16, Value) {
+        let Some(mut stored) = self.objects.get(path).cloned() else {
+            return (409, json!("uid mismatch"));
+        };
+        if stored["metadata"]["uid"] != object["metadata"]["uid"] {
+            return (409, json!("uid mismatch"));
+        }
+        json_patch::merge(&mut stored, &object);
+        stored["metadata"]["managedFields"] =
+            json!([{"manager": "tracepipe-operator", "operation": "Apply"}]);
+        (200, self.store(path, stored))
+    }
+
+    fn patch(&mut self, path: &str, operations: Value) -> (u16, Value) {
+        let Some(mut stored) = self.objects.get(path).cloned() else {
+            return (404, json!("not found"));
+        };
+        if self.interruptions > 0 {
+            self.interruptions -= 1;
+            stored = self.store(path, stored);
+        }
+        let patch: json_patch::Patch = serde_json::from_value(operations).unwrap();
+        match json_patch::patch(&mut stored, &patch) {
+            Ok(()) => (200, self.store(path, stored)),
+            Err(_) => (
+                422,
+                json!("the server rejected our request due to an error in our request"),
+            ),
+        }
+    }
+
+    fn store(&mut self, path: &str, mut object: Value) -> Value {
+        if let Some(admit) = self.admission {
+            admit(&mut object);
+        }
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        self.objects.insert(path.to_owned(), object.clone());
+        object
+    }
+}
