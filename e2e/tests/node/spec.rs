@@ -51,6 +51,8 @@ async fn each_rule_is_refused_by_the_api_server_with_its_message_and_path() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_changed_is_refused_and_everything_else_is_taken() {
     let Some(rig) = rig().await else { return };
+    // Nobody's: what is made here becomes no pods.
+    rig.make_namespace("tp-updates").await.unwrap();
     let folder = project("crds/testdata/updates");
     let files = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
     let updates: Vec<_> = files
@@ -61,10 +63,10 @@ async fn what_cannot_be_changed_is_refused_and_everything_else_is_taken() {
         let name = update.file_name().unwrap().to_string_lossy().into_owned();
         let first = folder.join(name.replace(".update.yaml", ".yaml"));
         let expected = expected(&fs::read_to_string(&update).unwrap());
-        let apply = |file: &Path| format!("apply --namespace tp-rules --filename {}", file.display());
+        let apply = |file: &Path| format!("apply --namespace tp-updates --filename {}", file.display());
         rig.kubectl(&apply(&first)).await.unwrap();
         let outcome = rig.kubectl(&apply(&update)).await;
-        let delete = format!("delete --namespace tp-rules --filename {}", first.display());
+        let delete = format!("delete --namespace tp-updates --filename {}", first.display());
         rig.kubectl(&delete).await.unwrap();
         let (None, None) = expected else {
             let error = format!("{:#}", outcome.map(|_| name.clone()).unwrap_err());
