@@ -95,6 +95,8 @@ pub async fn run(options: &Options, out: &mut impl Write, terminal: Terminal) ->
         binary: options.collector.clone(),
         ..Start::new(&config)
     };
+    // On a cluster the pod's own environment has it.
+    let start = start.env("K8S_NODE_NAME", "this-machine");
     let collector = CollectorProcess::start(start.xray(fake.url(), KEY)).await?;
     heading(out, terminal, "Traffic")?;
     writeln!(
