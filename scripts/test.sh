@@ -192,8 +192,10 @@ proc_layers() {
         return 0
     fi
     eval "$(cat "$scratch/build.env")"
-    eval "$(release_env)"
-    proc=(cargo test --release -p tracepipe-e2e --test proc --locked --no-fail-fast --)
+    # In a shell of its own: the variables of a release build would make every later debug build a static one.
+    # shellcheck disable=SC2016 # expanded by the shell that runs it
+    proc=(bash -c '. e2e/tools/lib.sh && where=$(release_env) && eval "$where" &&
+        exec cargo test --release -p tracepipe-e2e --test proc --locked --no-fail-fast -- "$@"' proc)
 
     tools_layer "peers and clients" peers || true
     tools_layer "cluster's programs" cluster || true
@@ -210,7 +212,7 @@ proc_layers() {
 
 # What people install: the chart, the images, the operator on a cluster of two nodes.
 cluster_layers() {
-    layer "chart" env -u CARGO_BUILD_TARGET cargo test -p tracepipe-e2e --test chart --locked --no-fail-fast || true
+    layer "chart" cargo test -p tracepipe-e2e --test chart --locked --no-fail-fast || true
     if [ -z "${TRACEPIPE_CLUSTER_BIN:-}" ]; then
         leave_out "two-node cluster" "its programs could not be made"
         return 0
@@ -222,7 +224,7 @@ cluster_layers() {
     # shellcheck disable=SC2016 # expanded by the shell that runs it
     layer "images" bash -c 'scripts/images.sh >"$0"' "$scratch/images.env" || return 0
     eval "$(cat "$scratch/images.env")"
-    layer "two-node cluster" env -u CARGO_BUILD_TARGET scripts/cluster.sh test || true
+    layer "two-node cluster" scripts/cluster.sh test || true
 }
 
 need cargo "install Rust by rustup; rust-toolchain.toml names the version"
