@@ -9,6 +9,7 @@ mod build;
 mod exporters;
 mod processors;
 mod receivers;
+mod sampling;
 mod service;
 
 pub use build::{set, set_list};
@@ -18,10 +19,13 @@ pub use exporters::{
     QueueConfig, RetryConfig,
 };
 pub use processors::{
-    BatchConfig, DecisionCacheConfig, MemoryLimiterConfig, PolicyConfig, PolicyKindConfig, ProcessorConfig,
-    ResourceActionConfig, ResourceConfig, ResourceVerb, TailSamplingConfig,
+    BatchConfig, MemoryLimiterConfig, ProcessorConfig, ResourceActionConfig, ResourceConfig, ResourceVerb,
 };
 pub use receivers::{OtlpReceiverConfig, OtlpServerConfig, ReceiverConfig};
+pub use sampling::{
+    AndMemberConfig, CompositeConfig, CompositeMemberConfig, DecisionCacheConfig, NotConfig, Policies,
+    PolicyConfig, PolicyKindConfig, RateAllocationConfig, SimplePolicyConfig, TailSamplingConfig,
+};
 pub use service::{
     ExtensionConfig, HealthCheckConfig, LogsConfig, MetricsConfig, MetricsLevel, PipelineConfig,
     PrometheusConfig, ServiceConfig, TelemetryConfig,

@@ -338,6 +338,16 @@ impl<'n> Fields<'n> {
         })
     }
 
+    /// A map under a key that is not written.
+    pub(crate) fn none(&self, key: &str) -> Self {
+        Self {
+            path: tree::join(&self.path, key),
+            entries: &[],
+            taken: Vec::new(),
+            supported: Vec::new(),
+        }
+    }
+
     /// True if the key is written.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == key)
@@ -422,6 +432,21 @@ impl<'n> Fields<'n> {
                     format!("has no effect here: {why}"),
                 );
             }
+        }
+    }
+
+    /// A key that upstream has and this version does not, with the value that changes nothing and its own advice.
+    pub(crate) fn refused_unless(
+        &mut self,
+        diag: &mut Diagnostics,
+        (key, unless): (&'static str, Unless),
+        advice: &str,
+    ) {
+        if let Some(entry) = self.take(key)
+            && !entry.value.is_null()
+            && !unless.holds(&entry.value)
+        {
+            diag.error(entry.key_at, tree::join(&self.path, key), advice);
         }
     }
 

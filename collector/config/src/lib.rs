@@ -7,8 +7,9 @@
 //!
 //! The other way, for a program that builds a [`Config`]: [`Config::to_yaml`].
 //!
-//! Settings of our own, which upstream does not have: `exporters.awsxray.tracepipe.max_elapsed_time`. Known
-//! settings without an effect here are accepted with a warning: see the calls of `without_effect` in `config/`.
+//! Settings of our own, which upstream does not have: `exporters.awsxray.tracepipe.max_elapsed_time`, and of
+//! `tail_sampling` `record_policy` and `decision_cache.directory`. Known settings without an effect here are accepted
+//! with a warning: see the calls of `without_effect` in `config/`.
 
 mod catalog;
 pub mod config;
@@ -16,7 +17,9 @@ mod decode;
 mod duration;
 mod error;
 mod expand;
+pub mod go_regex;
 mod overrides;
+pub mod predicates;
 mod resolve;
 mod scalar;
 mod settings;

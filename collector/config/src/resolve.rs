@@ -5,6 +5,7 @@ mod built;
 mod exporters;
 mod processors;
 mod receivers;
+mod sampling;
 mod service;
 
 use std::collections::BTreeSet;
@@ -242,6 +243,19 @@ impl Scope {
 
     fn path(&self, key: &str) -> String {
         crate::tree::join(&self.path, key)
+    }
+
+    /// A map in this one.
+    fn below(&self, key: &str) -> Self {
+        Self {
+            path: self.path(key),
+            at: self.at,
+        }
+    }
+
+    /// Where a setting stands, or where it would.
+    fn place<T>(&self, field: &Field<T>) -> Option<Position> {
+        field.as_ref().map_or(self.at, |field| field.at)
     }
 
     /// A setting that has no default.

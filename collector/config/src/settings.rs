@@ -5,6 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod sampling;
+
+pub use sampling::*;
+
 /// One mebibyte, the unit of `limit_mib`.
 pub const MIB: u64 = 1024 * 1024;
 
@@ -58,74 +62,6 @@ pub struct MemoryLimiterSettings {
     pub limit_bytes: u64,
     /// New requests are refused above `limit_bytes - spike_bytes`.
     pub spike_bytes: u64,
-}
-
-/// `tail_sampling`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TailSamplingSettings {
-    /// From a trace's first span to its decision.
-    pub decision_wait: Duration,
-    /// Most traces waiting for a decision.
-    pub num_traces: u64,
-    /// How many traces to make room for at start; a hint, as upstream.
-    pub expected_new_traces_per_sec: u64,
-    /// How many decisions are remembered for late spans.
-    pub decision_cache: DecisionCacheSettings,
-    /// In the order of the file; names are unique and not empty.
-    pub policies: Vec<PolicySettings>,
-}
-
-/// `tail_sampling.decision_cache`. Ours is on by default; upstream's is off.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DecisionCacheSettings {
-    /// Kept traces remembered. Default `num_traces`.
-    pub sampled_cache_size: u64,
-    /// Dropped traces remembered. Default `num_traces`.
-    pub non_sampled_cache_size: u64,
-}
-
-/// One sampling policy.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PolicySettings {
-    /// Unique among the policies; it stands in metrics and in `tailsampling.policy`.
-    pub name: String,
-    /// What it looks for.
-    pub kind: PolicyKind,
-}
-
-/// The policies of this version, by upstream's `type`.
-#[derive(Debug, Clone, PartialEq)]
-pub enum PolicyKind {
-    /// `always_sample`.
-    AlwaysSample,
-    /// `latency`: last end minus first start of the trace, in whole milliseconds, is greater than this.
-    Latency {
-        /// In milliseconds, exclusive.
-        threshold_ms: i64,
-    },
-    /// `status_code`: any span has one of these.
-    StatusCode {
-        /// Not empty.
-        status_codes: Vec<StatusCode>,
-    },
-    /// `probabilistic`: FNV-1a 64 over salt and trace id, at most `sampling_percentage / 100 * 2^64`.
-    Probabilistic {
-        /// Upstream's default is `default-hash-seed`.
-        hash_salt: String,
-        /// As written; values of 100 and more keep everything, 0 and less nothing (but a hash of exactly 0).
-        sampling_percentage: f64,
-    },
-}
-
-/// A span's status code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StatusCode {
-    /// Nothing was said.
-    Unset,
-    /// Set by the application to say that it went well.
-    Ok,
-    /// It failed.
-    Error,
 }
 
 /// `batch`.

@@ -4,6 +4,7 @@ mod examples;
 mod golden;
 mod language;
 mod random;
+mod sampling;
 mod write;
 
 use crate::{ConfigErrors, Loaded, Override, Source, load};

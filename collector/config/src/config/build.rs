@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{
-    Component, ComponentId, Config, ExporterConfig, ExtensionConfig, Field, OtlpServerConfig, PipelineConfig,
-    PolicyConfig, PolicyKindConfig, ProcessorConfig, ReceiverConfig, ResourceActionConfig, ResourceVerb,
-    Spanned,
+    AndMemberConfig, Component, ComponentId, CompositeMemberConfig, Config, ExporterConfig, ExtensionConfig,
+    Field, OtlpServerConfig, PipelineConfig, PolicyConfig, PolicyKindConfig, ProcessorConfig, ReceiverConfig,
+    ResourceActionConfig, ResourceVerb, SimplePolicyConfig, Spanned,
 };
 use crate::duration::GoDuration;
 use crate::settings::{AttributeValue, StatusCode};
@@ -155,21 +155,30 @@ impl OtlpServerConfig {
     }
 }
 
-impl PolicyConfig {
+impl<Kind> PolicyConfig<Kind> {
     /// A policy under a name, which must be unique.
-    pub fn new(name: &str, kind: PolicyKindConfig) -> Self {
+    pub fn new(name: &str, kind: impl Into<Kind>) -> Self {
         Self {
             name: set(name),
-            kind,
+            kind: kind.into(),
+        }
+    }
+
+    /// A member that nothing names.
+    pub fn unnamed(kind: impl Into<Kind>) -> Self {
+        Self {
+            name: None,
+            kind: kind.into(),
         }
     }
 }
 
-impl PolicyKindConfig {
+impl SimplePolicyConfig {
     /// Keeps traces that take longer than this, in milliseconds.
     pub fn latency(threshold_ms: i64) -> Self {
         Self::Latency {
             threshold_ms: set(threshold_ms),
+            upper_threshold_ms: None,
         }
     }
 
@@ -186,6 +195,35 @@ impl PolicyKindConfig {
             hash_salt: None,
             sampling_percentage: set(sampling_percentage),
         }
+    }
+
+    /// Keeps traces where this attribute of a span, or of its resource, is one of these texts.
+    pub fn string_attribute<'v>(key: &str, values: impl IntoIterator<Item = &'v str>) -> Self {
+        Self::StringAttribute {
+            key: set(key),
+            values: set_list(values),
+            enabled_regex_matching: None,
+            cache_max_size: None,
+            invert_match: None,
+        }
+    }
+}
+
+impl From<SimplePolicyConfig> for PolicyKindConfig {
+    fn from(policy: SimplePolicyConfig) -> Self {
+        Self::Simple(policy)
+    }
+}
+
+impl From<SimplePolicyConfig> for AndMemberConfig {
+    fn from(policy: SimplePolicyConfig) -> Self {
+        Self::Simple(policy)
+    }
+}
+
+impl From<SimplePolicyConfig> for CompositeMemberConfig {
+    fn from(policy: SimplePolicyConfig) -> Self {
+        Self::Simple(policy)
     }
 }
 

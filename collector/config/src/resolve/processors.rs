@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::sampling::tail_sampling;
 use super::{Reference, Scope, or};
 use crate::catalog::Role;
 use crate::config::{
-    BatchConfig, Component, MemoryLimiterConfig, PolicyConfig, PolicyKindConfig, ProcessorConfig,
-    ResourceConfig, ResourceVerb, Spanned, TailSamplingConfig,
+    BatchConfig, Component, MemoryLimiterConfig, ProcessorConfig, ResourceConfig, ResourceVerb,
 };
-use crate::error::{Diagnostics, Position};
+use crate::error::Diagnostics;
 use crate::settings::{
-    AttributeValue, BatchSettings, DecisionCacheSettings, MIB, MemoryLimiterSettings, PolicyKind,
-    PolicySettings, ResourceAction, ResourceOp, TailSamplingSettings,
+    AttributeValue, BatchSettings, MIB, MemoryLimiterSettings, ResourceAction, ResourceOp,
+    TailSamplingSettings,
 };
 
 /// The order that has a meaning here.
@@ -23,16 +23,8 @@ const LIMIT_MIB_MAX: u64 = 1024 * 1024;
 const DEFAULT_LIMIT_MIB: u64 = 400;
 /// The spike limit of the first seed's configuration.
 const DEFAULT_SPIKE_MIB: u64 = 100;
-/// A trace that waits takes memory, and every slot is reserved in tables.
-const TRACES_MAX: u64 = 10_000_000;
-/// Nobody waits longer for a trace to end.
-const DECISION_WAIT_MAX: Duration = Duration::from_secs(3600);
-/// Upstream's (`probabilistic.go`).
-const DEFAULT_HASH_SALT: &str = "default-hash-seed";
 /// Upstream's type is 32 bits wide.
 const BATCH_MAX: u64 = u32::MAX as u64;
-/// Each policy is a bit of a trace's summary.
-const POLICIES_MAX: usize = 64;
 
 impl MemoryLimiterSettings {
     /// What holds when the pipeline has no `memory_limiter`: 400 MiB, a spike of 100 MiB, looked at every second.
@@ -147,153 +139,6 @@ fn memory_limiter(
         limit_bytes: limit_mib.saturating_mul(MIB),
         spike_bytes: spike_mib.saturating_mul(MIB),
     })
-}
-
-fn tail_sampling(
-    scope: &Scope,
-    config: &TailSamplingConfig,
-    diag: &mut Diagnostics,
-) -> Option<TailSamplingSettings> {
-    let bounds = (Duration::ZERO..=DECISION_WAIT_MAX, Duration::from_secs(30));
-    let decision_wait = scope.duration(&config.decision_wait, "decision_wait", bounds, diag);
-    let num_traces = scope.within(&config.num_traces, "num_traces", (1..=TRACES_MAX, 50_000), diag);
-    let key = "expected_new_traces_per_sec";
-    let expected_new_traces_per_sec = scope.within(
-        &config.expected_new_traces_per_sec,
-        key,
-        (0..=TRACES_MAX, 0),
-        diag,
-    );
-    let cache = Scope {
-        path: scope.path("decision_cache"),
-        at: scope.at,
-    };
-    // Written as 0 it is off, as upstream has it; not written it is on, which upstream has not.
-    let mut size = |field, key| cache.within(field, key, (0..=TRACES_MAX, num_traces), diag);
-    let decision_cache = DecisionCacheSettings {
-        sampled_cache_size: size(&config.decision_cache.sampled_cache_size, "sampled_cache_size"),
-        non_sampled_cache_size: size(
-            &config.decision_cache.non_sampled_cache_size,
-            "non_sampled_cache_size",
-        ),
-    };
-    let example = ("policies", "policies: [{name: all, type: always_sample}]");
-    let policies = scope.required(&config.policies, example, diag)?;
-    let at = config.policies.as_ref().and_then(|policies| policies.at);
-    let policies = self::policies(
-        &Scope {
-            path: scope.path("policies"),
-            at,
-        },
-        &policies,
-        diag,
-    )?;
-    Some(TailSamplingSettings {
-        decision_wait,
-        num_traces,
-        expected_new_traces_per_sec,
-        decision_cache,
-        policies,
-    })
-}
-
-fn policies(
-    scope: &Scope,
-    policies: &[Spanned<PolicyConfig>],
-    diag: &mut Diagnostics,
-) -> Option<Vec<PolicySettings>> {
-    if policies.is_empty() {
-        diag.error(
-            scope.at,
-            &scope.path,
-            "no policy: every trace would be dropped; write one with `type: always_sample` to keep all",
-        );
-        return None;
-    }
-    if policies.len() > POLICIES_MAX {
-        diag.error(
-            scope.at,
-            &scope.path,
-            format!("more than {POLICIES_MAX} policies"),
-        );
-    }
-    let mut seen: BTreeMap<String, Option<Position>> = BTreeMap::new();
-    let mut settings = Vec::new();
-    for (index, policy) in policies.iter().enumerate() {
-        let scope = Scope {
-            path: diag.item(&scope.path, index),
-            at: policy.at,
-        };
-        let name = scope.required(&policy.value.name, ("name", "name: errors"), diag);
-        let at = policy.value.name.as_ref().and_then(|name| name.at);
-        match &name {
-            Some(name) if name.is_empty() => diag.error(at, scope.path("name"), "is empty"),
-            Some(name) => {
-                if let Some(first) = seen.insert(name.clone(), at) {
-                    let line = first
-                        .map(|first| format!(" on line {}", first.line))
-                        .unwrap_or_default();
-                    diag.error(
-                        at,
-                        scope.path("name"),
-                        format!("another policy has this name{line}"),
-                    );
-                }
-            }
-            None => {}
-        }
-        let kind = self::kind(&scope, &policy.value.kind, diag);
-        settings.extend(name.zip(kind).map(|(name, kind)| PolicySettings { name, kind }));
-    }
-    Some(settings)
-}
-
-fn kind(scope: &Scope, config: &PolicyKindConfig, diag: &mut Diagnostics) -> Option<PolicyKind> {
-    match config {
-        PolicyKindConfig::AlwaysSample => Some(PolicyKind::AlwaysSample),
-        PolicyKindConfig::Latency { threshold_ms } => {
-            let key = "latency.threshold_ms";
-            let value = scope.required(threshold_ms, (key, "latency: {threshold_ms: 500}"), diag)?;
-            if value < 0 {
-                let at = threshold_ms.as_ref().and_then(|field| field.at);
-                diag.error(at, scope.path(key), format!("{value} is below 0"));
-            }
-            Some(PolicyKind::Latency { threshold_ms: value })
-        }
-        PolicyKindConfig::StatusCode { status_codes } => {
-            let key = "status_code.status_codes";
-            let example = "status_code: {status_codes: [ERROR]}";
-            let codes = scope.required(status_codes, (key, example), diag)?;
-            if codes.is_empty() {
-                let at = status_codes.as_ref().and_then(|field| field.at);
-                diag.error(at, scope.path(key), "is empty; write for example [ERROR]");
-            }
-            let status_codes = codes.into_iter().map(|code| code.value).collect();
-            Some(PolicyKind::StatusCode { status_codes })
-        }
-        PolicyKindConfig::Probabilistic {
-            hash_salt,
-            sampling_percentage,
-        } => {
-            let key = "probabilistic.sampling_percentage";
-            let example = "probabilistic: {sampling_percentage: 10}";
-            let percentage = scope.required(sampling_percentage, (key, example), diag)?;
-            if !percentage.is_finite() {
-                let at = sampling_percentage.as_ref().and_then(|field| field.at);
-                diag.error(at, scope.path(key), "is not a finite number");
-            }
-            let salt = or(hash_salt, String::new());
-            let hash_salt = if salt.is_empty() {
-                DEFAULT_HASH_SALT.to_owned()
-            } else {
-                salt
-            };
-            Some(PolicyKind::Probabilistic {
-                hash_salt,
-                sampling_percentage: percentage,
-            })
-        }
-    }
 }
 
 fn batch(scope: &Scope, config: &BatchConfig, diag: &mut Diagnostics) -> BatchSettings {

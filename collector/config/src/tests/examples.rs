@@ -11,10 +11,10 @@ fn example(name: &str) -> String {
     std::fs::read_to_string(folder.join(name)).unwrap()
 }
 
-fn policy(name: &str, kind: PolicyKind) -> PolicySettings {
+fn policy(name: &str, policy: SimplePolicy) -> PolicySettings {
     PolicySettings {
         name: name.to_owned(),
-        kind,
+        kind: PolicyKind::Simple(policy),
     }
 }
 
@@ -39,23 +39,35 @@ fn seed1() -> Settings {
         },
         tail_sampling: Some(TailSamplingSettings {
             decision_wait: Duration::from_secs(10),
+            decision_wait_after_root_received: None,
             num_traces: 100_000,
+            block_on_overflow: false,
             expected_new_traces_per_sec: 1000,
+            maximum_trace_size_bytes: None,
+            sample_on_first_match: false,
+            record_policy: true,
             decision_cache: DecisionCacheSettings {
                 sampled_cache_size: 100_000,
                 non_sampled_cache_size: 100_000,
+                directory: None,
             },
             policies: vec![
                 policy(
                     "always-sample-errors",
-                    PolicyKind::StatusCode {
+                    SimplePolicy::StatusCode {
                         status_codes: vec![StatusCode::Error],
                     },
                 ),
-                policy("always-sample-slow", PolicyKind::Latency { threshold_ms: 500 }),
+                policy(
+                    "always-sample-slow",
+                    SimplePolicy::Latency {
+                        threshold_ms: 500,
+                        upper_threshold_ms: None,
+                    },
+                ),
                 policy(
                     "probabilistic",
-                    PolicyKind::Probabilistic {
+                    SimplePolicy::Probabilistic {
                         hash_salt: "default-hash-seed".to_owned(),
                         sampling_percentage: 10.0,
                     },

@@ -99,20 +99,20 @@ fn seed1() -> Config {
             limit_mib: set(400_u64),
             spike_limit_mib: set(100_u64),
         }),
-        ProcessorConfig::TailSampling(TailSamplingConfig {
+        ProcessorConfig::TailSampling(Box::new(TailSamplingConfig {
             decision_wait: set(Duration::from_secs(10)),
             num_traces: set(100_000_u64),
             expected_new_traces_per_sec: set(1000_u64),
             policies: set_list([
                 PolicyConfig::new(
                     "always-sample-errors",
-                    PolicyKindConfig::status_code([StatusCode::Error]),
+                    SimplePolicyConfig::status_code([StatusCode::Error]),
                 ),
-                PolicyConfig::new("always-sample-slow", PolicyKindConfig::latency(500)),
-                PolicyConfig::new("probabilistic", PolicyKindConfig::probabilistic(10.0)),
+                PolicyConfig::new("always-sample-slow", SimplePolicyConfig::latency(500)),
+                PolicyConfig::new("probabilistic", SimplePolicyConfig::probabilistic(10.0)),
             ]),
             ..TailSamplingConfig::default()
-        }),
+        })),
         ProcessorConfig::Batch(BatchConfig::default()),
         ProcessorConfig::Resource(ResourceConfig {
             attributes: set_list([ResourceActionConfig::upsert(
@@ -266,14 +266,14 @@ fn what_is_wrong_with_a_built_configuration_is_said_by_its_path() {
             let ProcessorConfig::TailSampling(sampling) = &mut config.processors[1].config else {
                 panic!()
             };
-            let all = PolicyConfig::new("probabilistic", PolicyKindConfig::AlwaysSample);
+            let all = PolicyConfig::new("probabilistic", SimplePolicyConfig::AlwaysSample);
             sampling.policies.as_mut().unwrap().value.push(all.into());
         }),
         "processors.tail_sampling.policies[3].name: another policy has this name"
     );
     let mut config = seed1();
     policies(&mut config, |policies| {
-        policies[1].value.kind = PolicyKindConfig::latency(-1)
+        policies[1].value.kind = SimplePolicyConfig::latency(-1).into()
     });
     policies(&mut config, |policies| policies[2].value.name = set(""));
     assert_eq!(

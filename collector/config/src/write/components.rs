@@ -1,10 +1,10 @@
 //! Each component's settings under upstream's keys.
 
+use super::sampling::tail_sampling;
 use super::yaml::{Map, ToYaml, Yaml};
 use crate::config::{
     AwsXrayConfig, DebugConfig, ExporterConfig, ExtensionConfig, OtlpExporterConfig, OtlpServerConfig,
-    PolicyConfig, PolicyKindConfig, ProcessorConfig, PrometheusConfig, ReceiverConfig, ResourceActionConfig,
-    TailSamplingConfig,
+    ProcessorConfig, PrometheusConfig, ReceiverConfig, ResourceActionConfig,
 };
 
 pub(super) fn receiver(config: &ReceiverConfig) -> Map {
@@ -35,49 +35,6 @@ pub(super) fn processor(config: &ProcessorConfig) -> Map {
             .field("send_batch_size", &config.send_batch_size)
             .field("send_batch_max_size", &config.send_batch_max_size),
         ProcessorConfig::Resource(config) => Map::default().field("attributes", &config.attributes),
-    }
-}
-
-fn tail_sampling(config: &TailSamplingConfig) -> Map {
-    let cache = Map::default()
-        .field("sampled_cache_size", &config.decision_cache.sampled_cache_size)
-        .field(
-            "non_sampled_cache_size",
-            &config.decision_cache.non_sampled_cache_size,
-        );
-    Map::default()
-        .field("decision_wait", &config.decision_wait)
-        .field("num_traces", &config.num_traces)
-        .field("expected_new_traces_per_sec", &config.expected_new_traces_per_sec)
-        .filled("decision_cache", cache)
-        .field("policies", &config.policies)
-}
-
-impl ToYaml for PolicyConfig {
-    fn to_yaml(&self) -> Yaml {
-        let (kind, settings) = match &self.kind {
-            PolicyKindConfig::AlwaysSample => ("always_sample", Map::default()),
-            PolicyKindConfig::Latency { threshold_ms } => {
-                ("latency", Map::default().field("threshold_ms", threshold_ms))
-            }
-            PolicyKindConfig::StatusCode { status_codes } => {
-                ("status_code", Map::default().field("status_codes", status_codes))
-            }
-            PolicyKindConfig::Probabilistic {
-                hash_salt,
-                sampling_percentage,
-            } => {
-                let settings = Map::default()
-                    .field("hash_salt", hash_salt)
-                    .field("sampling_percentage", sampling_percentage);
-                ("probabilistic", settings)
-            }
-        };
-        let map = Map::default()
-            .field("name", &self.name)
-            .maybe("type", Some(Yaml::Token(kind.to_owned())))
-            .filled(kind, settings);
-        Yaml::Map(map)
     }
 }
 

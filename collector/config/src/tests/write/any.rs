@@ -1,6 +1,8 @@
 //! Any [`Config`]: every type, every field set or not, texts of every kind. Numbers lie mostly within bounds, so that
 //! many configurations are accepted.
 
+mod sampling;
+
 use std::time::Duration;
 
 use proptest::collection::vec;
@@ -131,26 +133,6 @@ fn receiver() -> BoxedStrategy<Component<ReceiverConfig>> {
     component(&["otlp"], otlp).boxed()
 }
 
-fn policy() -> BoxedStrategy<PolicyConfig> {
-    let percentage =
-        prop_oneof![4 => 0.0..=100.0_f64, 1 => select(vec![10.0, 0.1, 1e300, -5.0, f64::INFINITY])];
-    let codes = select(&[StatusCode::Ok, StatusCode::Error, StatusCode::Unset][..]);
-    let kind = prop_oneof![
-        Just(PolicyKindConfig::AlwaysSample),
-        required(-9..i64::MAX).prop_map(|threshold_ms| PolicyKindConfig::Latency { threshold_ms }),
-        list(codes).prop_map(|status_codes| PolicyKindConfig::StatusCode { status_codes }),
-        (field(text()), required(percentage)).prop_map(|(hash_salt, sampling_percentage)| {
-            PolicyKindConfig::Probabilistic {
-                hash_salt,
-                sampling_percentage,
-            }
-        }),
-    ];
-    (required(text()), kind)
-        .prop_map(|(name, kind)| PolicyConfig { name, kind })
-        .boxed()
-}
-
 fn action() -> BoxedStrategy<ResourceActionConfig> {
     let double = any::<f64>().prop_filter("NaN equals nothing", |value| !value.is_nan());
     let value = prop_oneof![
@@ -195,31 +177,8 @@ fn processors() -> BoxedStrategy<Vec<Component<ProcessorConfig>>> {
             })
         },
     );
-    let cache =
-        (field(number()), field(number())).prop_map(|(sampled_cache_size, non_sampled_cache_size)| {
-            DecisionCacheConfig {
-                sampled_cache_size,
-                non_sampled_cache_size,
-            }
-        });
-    let sampling = (
-        field(duration()),
-        field(number()),
-        field(number()),
-        cache,
-        list(policy()),
-    )
-        .prop_map(
-            |(decision_wait, num_traces, expected_new_traces_per_sec, decision_cache, policies)| {
-                ProcessorConfig::TailSampling(TailSamplingConfig {
-                    decision_wait,
-                    num_traces,
-                    expected_new_traces_per_sec,
-                    decision_cache,
-                    policies,
-                })
-            },
-        );
+    let sampling =
+        sampling::tail_sampling().prop_map(|config| ProcessorConfig::TailSampling(Box::new(config)));
     let batch = (field(duration()), field(number()), field(9000..9999_u64)).prop_map(
         |(timeout, send_batch_size, send_batch_max_size)| {
             ProcessorConfig::Batch(BatchConfig {
