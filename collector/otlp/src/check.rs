@@ -68,19 +68,19 @@ pub(crate) fn check(shape: Shape, message: &[u8], mut depth: u32) -> Result<(), 
 
 /// Checks the value after a key. `place` is where the key stands.
 #[inline]
-pub(crate) fn check_field(
+pub(crate) fn check_field<'a>(
     shape: Shape,
     (field, wire): (u32, WireType),
-    cursor: &mut Cursor<'_>,
+    cursor: &mut Cursor<'a>,
     depth: u32,
-    place: &[u8],
+    place: &'a [u8],
 ) -> Result<(), Fault> {
     match (rule(shape, field), wire) {
         (Rule::Varint, WireType::Varint) => cursor.varint().map(drop),
         (Rule::Fixed64, WireType::Fixed64) => cursor.fixed64().map(drop),
         (Rule::Fixed32, WireType::Fixed32) => cursor.fixed32().map(drop),
         (Rule::Bytes, WireType::Bytes) => cursor.bytes().map(drop),
-        (Rule::Message(Shape::KeyValue), WireType::Bytes) => check_key_value(cursor.bytes()?, depth),
+        (Rule::Message(Shape::KeyValue), WireType::Bytes) => check_attributes(place, cursor, depth),
         (Rule::Message(inner), WireType::Bytes) => check(inner, cursor.bytes()?, depth),
         (Rule::Unknown, _) => cursor.payload(field, wire).map(drop),
         (Rule::Varint | Rule::Fixed64 | Rule::Fixed32 | Rule::Bytes | Rule::Message(_), _) => {
@@ -89,54 +89,70 @@ pub(crate) fn check_field(
     }
 }
 
-/// What is left of a message after all fields at its beginning that have this key of one byte and hold an attribute that
-/// is checked at a glance. Attributes stand side by side and are half of a span's work: this loop stays in registers.
-pub(crate) fn skip_plain_attributes(key: u8, message: &[u8]) -> &[u8] {
-    let mut rest = message;
-    while let [first, length, after @ ..] = rest
-        && *first == key
-        && let Some((attribute, next)) = after.split_at_checked(usize::from(*length))
-        && is_plain_key_value(attribute)
+/// Checks an attribute, whose key stands at `place`, and the plain ones that follow it.
+fn check_attributes<'a>(place: &'a [u8], cursor: &mut Cursor<'a>, depth: u32) -> Result<(), Fault> {
+    // Where values may nest no further there are none.
+    if depth > 0
+        && let [key @ ..0x80, ..] = place
     {
+        let rest = plain_attributes(*key, place, |_, _| {});
+        if rest.len() < place.len() {
+            *cursor = Cursor::new(rest);
+            return Ok(());
+        }
+    }
+    check(Shape::KeyValue, cursor.bytes()?, depth)
+}
+
+/// Shows key and encoded value of all attributes at the beginning of a message that have this key of one byte and are
+/// checked at a glance, and gives what is left: a key, then a value of text, truth, number or fraction, every length in
+/// one byte. Attributes stand side by side and are half of a span's work: four bytes are compared at a time, and this
+/// loop stays in registers.
+#[inline(always)]
+pub(crate) fn plain_attributes<'a>(
+    key: u8,
+    message: &'a [u8],
+    mut show: impl FnMut(&'a [u8], &'a [u8]),
+) -> &'a [u8] {
+    // The attribute's key, a length below 128, the key of the attribute's key, a length below 128.
+    const SHORT_LENGTHS: u32 = 0x80ff_80ff;
+    let beginning = u32::from(key) | 0x000a_0000;
+    let mut rest = message;
+    while let Some(head) = number_at(rest, 0)
+        && head & SHORT_LENGTHS == beginning
+        && let Some((attribute, next)) = rest.split_at_checked(2 + (head >> 8 & 0x7f) as usize)
+        && let value_at = 4 + (head >> 24) as usize
+        && let Some(value_head) = number_at(attribute, value_at)
+    {
+        // The value's key and length, the key of its only field, and that one's length or first byte. A text reaches to
+        // the end of the value, and the value to the end of the attribute.
+        let text_length = (attribute.len() - value_at - 4) as u32;
+        let text_head = 0x000a_0212 + text_length * 0x0100_0100;
+        let is_plain = value_head == text_head
+            || value_head & 0xffff == text_head & 0xffff && is_plain_number(&attribute[value_at + 2..]);
+        if !is_plain {
+            break;
+        }
+        show(&attribute[4..value_at], &attribute[value_at + 2..]);
         rest = next;
     }
     rest
 }
 
-/// Checks an attribute. Most are short and plainly encoded: those take two dozen instructions.
-#[inline]
-pub(crate) fn check_key_value(message: &[u8], depth: u32) -> Result<(), Fault> {
-    if depth > 0 && is_plain_key_value(message) {
-        Ok(())
-    } else {
-        check(Shape::KeyValue, message, depth)
-    }
+/// The four bytes at a place.
+#[inline(always)]
+fn number_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let bytes = bytes.get(at..at + 4)?;
+    Some(u32::from_le_bytes(bytes.try_into().ok()?))
 }
 
-/// True for some well-formed attributes: a key, then a value of text, truth, small number or fraction, every length in
-/// one byte.
+/// True for a value of one truth, number or fraction.
 #[inline]
-fn is_plain_key_value(message: &[u8]) -> bool {
-    // The message's length bounds those within: none can be of 128 or more, where a length takes two bytes.
-    if message.len() >= 0x80 {
-        return false;
-    }
-    let [0x0a, key_length, after_key_length @ ..] = message else {
-        return false;
-    };
-    let Some(value_field) = after_key_length.get(usize::from(*key_length)..) else {
-        return false;
-    };
-    let [0x12, value_length, value @ ..] = value_field else {
-        return false;
-    };
-    if usize::from(*value_length) != value.len() {
-        return false;
-    }
+fn is_plain_number(value: &[u8]) -> bool {
     match value {
-        [0x0a, length, text @ ..] => usize::from(*length) == text.len(),
         [0x10 | 0x18, number] => *number < 0x80,
         [0x18, low, high] => *low >= 0x80 && *high < 0x80,
+        [0x18, low, middle, high] => *low >= 0x80 && *middle >= 0x80 && *high < 0x80,
         [0x21, _, _, _, _, _, _, _, _] => true,
         _ => false,
     }

@@ -17,6 +17,9 @@ pub type DecodeError = WireError;
 /// 56), so that a hostile span must not choose how many. An X-Ray document is at most 64 kB and has no room for as many.
 pub const ITEMS_MAX: usize = 16_384;
 
+/// Attributes that most spans and resources have at most.
+const USUAL_ATTRIBUTES: usize = 16;
+
 /// Decodes an encoded `ExportTraceServiceRequest` or `TracesData`.
 ///
 /// By the rules of protobuf: the last of a repeated single field wins, or is merged if it is a message. An id of a wrong
@@ -118,6 +121,7 @@ fn resource(message: &[u8]) -> ResourceSpans<'_> {
             (1, Payload::Bytes(resource)) => {
                 for field in fields(resource) {
                     if let (1, Payload::Bytes(attribute)) = field {
+                        make_room(&mut decoded.resource);
                         push_key_value(&mut decoded.resource, attribute, &mut room);
                     }
                 }
@@ -176,7 +180,10 @@ fn span(message: &[u8]) -> Span<'_> {
             (6, Payload::Varint(number)) => decoded.kind = span_kind(number),
             (7, Payload::Fixed64(time)) => decoded.start_time_unix_nano = time,
             (8, Payload::Fixed64(time)) => decoded.end_time_unix_nano = time,
-            (9, Payload::Bytes(attribute)) => push_key_value(&mut decoded.attributes, attribute, &mut room),
+            (9, Payload::Bytes(attribute)) => {
+                make_room(&mut decoded.attributes);
+                push_key_value(&mut decoded.attributes, attribute, &mut room);
+            }
             (11, Payload::Bytes(message)) if take_room(&mut room) => {
                 decoded.events.push(event(message, &mut room));
             }
@@ -224,6 +231,14 @@ fn merge_status<'a>(status: &mut Status<'a>, message: &'a [u8]) {
             (3, Payload::Varint(number)) => status.code = status_code(number),
             _ => {}
         }
+    }
+}
+
+/// Spans and resources have more attributes than a list has room for at first; growing costs more than
+/// the rest.
+fn make_room(attributes: &mut Vec<KeyValue<'_>>) {
+    if attributes.is_empty() {
+        attributes.reserve(USUAL_ATTRIBUTES);
     }
 }
 
@@ -310,7 +325,11 @@ fn take_room(room: &mut usize) -> bool {
 }
 
 fn text(bytes: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
+    // Nearly all text is UTF-8, which is seen several bytes at a time.
+    match str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
+    }
 }
 
 /// All zero when there are not 16 bytes.

@@ -45,24 +45,6 @@ pub enum Value {
 /// `Resource.attributes`.
 const ATTRIBUTES: u32 = 1;
 
-/// Appends `traces`, an encoded `ExportTraceServiceRequest`, to `out` with the edits done one after the other on each
-/// resource. A resource is added where there is none and an edit needs it. Bytes that are no such message are copied.
-pub fn apply_resource_edits(traces: &[u8], edits: &[ResourceEdit], out: &mut Vec<u8>) {
-    if edits.is_empty() {
-        out.extend_from_slice(traces);
-        return;
-    }
-    let mut done = 0;
-    for (field, payload, record) in records(traces) {
-        match (field, payload) {
-            (1, Payload::Bytes(message)) => edit_resource_spans(message, edits, out),
-            _ => out.extend_from_slice(record),
-        }
-        done += record.len();
-    }
-    out.extend_from_slice(&traces[done..]);
-}
-
 /// One field of a resource.
 struct Item<'a> {
     /// Key, length and body.
@@ -71,11 +53,13 @@ struct Item<'a> {
     key: Option<Cow<'a, [u8]>>,
 }
 
-fn edit_resource_spans(message: &[u8], edits: &[ResourceEdit], out: &mut Vec<u8>) {
+/// The fields of a `ResourceSpans` with the edits done one after the other on its resource, which is added where there is
+/// none and an edit needs it. What comes after bytes that are no field is left out.
+pub(crate) fn edit_resource(resource_spans: &[u8], edits: &[ResourceEdit]) -> Vec<u8> {
     let mut items = Vec::new();
     let mut had_resource = false;
     let mut others = 0;
-    for (field, payload, record) in records(message) {
+    for (field, payload, record) in records(resource_spans) {
         if let (1, Payload::Bytes(resource)) = (field, payload) {
             // A message that comes several times is merged: lists are joined, the last of other fields stands.
             items.extend(records(resource).map(item));
@@ -93,19 +77,19 @@ fn edit_resource_spans(message: &[u8], edits: &[ResourceEdit], out: &mut Vec<u8>
     } else {
         0
     };
-    out.reserve(bytes_field_len(1, resource_field_len + others));
-    put_bytes_header(1, resource_field_len + others, out);
+    let mut out = Vec::with_capacity(resource_field_len + others);
     if resource_field_len > 0 {
-        put_bytes_header(1, resource_len, out);
+        put_bytes_header(1, resource_len, &mut out);
         for item in &items {
             out.extend_from_slice(&item.record);
         }
     }
-    for (field, payload, record) in records(message) {
+    for (field, payload, record) in records(resource_spans) {
         if !matches!((field, payload), (1, Payload::Bytes(_))) {
             out.extend_from_slice(record);
         }
     }
+    out
 }
 
 fn item<'a>((field, payload, record): (u32, Payload<'a>, &'a [u8])) -> Item<'a> {

@@ -24,6 +24,8 @@ pub struct SpanHead {
     pub flags: u32,
     /// Tag, length and body of the span within the request: bytes that can be copied as they are into a `ScopeSpans`.
     pub record: Range<usize>,
+    /// What the watch of the walk found in the span and in its resource: one bit for each thing it looked for.
+    pub matched: u128,
     /// Which `ScopeSpans` it stands in: an index into the walk's contexts.
     pub context: u32,
     /// Why this span must be rejected, alone.

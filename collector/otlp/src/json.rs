@@ -8,6 +8,7 @@
 //! `null` for ids and numbers, quoted enum numbers. Of a key that comes twice the last value stands; of the kinds of one
 //! value too, where `null` does not count.
 
+mod attribute;
 mod lexer;
 mod schema;
 mod transcode;

@@ -5,6 +5,8 @@
 pub mod check;
 mod decode;
 pub mod edit;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod head;
 pub mod id;
 pub mod json;
@@ -14,6 +16,7 @@ pub mod store;
 mod testing;
 pub mod view;
 pub mod walk;
+pub mod watch;
 mod wire;
 
 pub use head::{SpanDefect, SpanHead};

@@ -10,6 +10,7 @@ mod chunks;
 mod context;
 mod slots;
 
+use crate::edit::ResourceEdit;
 use crate::walk::ContextHead;
 use crate::wire::{Cursor, bytes_field_len, put_bytes, put_bytes_header};
 use chunks::{Chunks, Run, RunRef};
@@ -25,6 +26,8 @@ pub const CHUNK_BYTES: usize = 256 * 1024;
 pub struct SpanStore {
     chunks: Chunks,
     contexts: Contexts,
+    /// Done on each resource that leaves.
+    edits: Vec<ResourceEdit>,
 }
 
 /// Where one trace's records are. Give it back with [`SpanStore::release`]: what is merely dropped stays in the store.
@@ -79,7 +82,16 @@ impl SpanStore {
         Self {
             chunks: Chunks::new(chunk_bytes),
             contexts: Contexts::new(seed),
+            edits: Vec::new(),
         }
+    }
+
+    /// The same store, whose [`Self::write_trace`] does these edits on each resource, one after the other. What is stored
+    /// stays as it came.
+    #[must_use]
+    pub fn with_edits(mut self, edits: Vec<ResourceEdit>) -> Self {
+        self.edits = edits;
+        self
     }
 
     /// Makes a context known: `context` is of the walk over `request`. Equal contexts are stored once. Every `begin`
@@ -111,6 +123,36 @@ impl SpanStore {
         chain.bytes += record.len() as u64;
     }
 
+    /// Takes records off the front of a trace, as many as have `bytes_max` bytes but at least one run of them, so that a
+    /// large trace can be written in parts. What is taken is a chain like any other.
+    pub fn split_front(&self, chain: &mut Chain, bytes_max: u64) -> Chain {
+        let mut front = Chain::default();
+        while !chain.is_empty() {
+            let Some(run) = self.chunks.run(chain.first) else {
+                break;
+            };
+            let bytes = run.records.len() as u64;
+            if !front.is_empty() && front.bytes + bytes > bytes_max {
+                break;
+            }
+            let spans = u32::try_from(bodies(run.records).count()).unwrap_or(u32::MAX);
+            if front.is_empty() {
+                front.first = chain.first;
+            }
+            front.last = chain.first;
+            front.spans += spans;
+            front.bytes += bytes;
+            if chain.first == chain.last {
+                *chain = Chain::default();
+            } else {
+                chain.first = run.next;
+                chain.spans = chain.spans.saturating_sub(spans);
+                chain.bytes -= bytes;
+            }
+        }
+        front
+    }
+
     /// Forgets a trace's records.
     #[expect(clippy::needless_pass_by_value, reason = "a chain is released once")]
     pub fn release(&mut self, chain: Chain) {
@@ -126,24 +168,38 @@ impl SpanStore {
 
     /// Appends the trace to `out` as an encoded `ExportTraceServiceRequest`.
     ///
-    /// Everything is as it came, unknown fields too. Records of the same context are put together, in their order, and
-    /// so are scopes of the same resource; resources and scopes come in an order of the store. `extra_span_fields` are
-    /// encoded fields that are added to the end of each span, and may be empty. `out` grows once, by
-    /// [`Self::encoded_len`].
-    pub fn write_trace(&self, chain: &Chain, extra_span_fields: &[u8], out: &mut Vec<u8>) {
-        let runs = self.ordered_runs(chain);
-        out.reserve(
-            self.plan(&runs, extra_span_fields.len())
-                .map(|plan| plan.field_len())
-                .sum(),
-        );
-        for plan in self.plan(&runs, extra_span_fields.len()) {
-            put_bytes_header(1, plan.body_len, out);
-            out.extend_from_slice(self.contexts.resource(plan.context()));
-            for scope in scopes(plan.runs) {
-                let context = scope[0].context;
-                put_bytes_header(2, self.scope_len(scope, extra_span_fields.len()), out);
-                out.extend_from_slice(self.contexts.scope(context));
+    /// But for the edits of [`Self::with_edits`] everything is as it came, unknown fields too. Records of the same context
+    /// are put together, in their order, and so are scopes of the same resource; resources and scopes come in an order
+    /// of the store. `extra_span_fields` are encoded fields that are added to the end of each span, and may be empty.
+    pub fn write_trace(&mut self, chain: &Chain, extra_span_fields: &[u8], out: &mut Vec<u8>) {
+        let Self {
+            chunks,
+            contexts,
+            edits,
+        } = self;
+        let mut runs = runs(chunks, chain);
+        for run in &runs {
+            contexts.edit(run.context, edits);
+        }
+        // The runs with equal contexts side by side, and equal resources too: a trace whose spans alternate between two
+        // large resources must not hold each of them a hundred times.
+        if runs.len() > 1 {
+            runs.sort_by_key(|run| (contexts.resource_id(run.context), run.context));
+        }
+        let extra_len = extra_span_fields.len();
+        for resource in
+            runs.chunk_by(|a, b| contexts.resource_id(a.context) == contexts.resource_id(b.context))
+        {
+            let fields = contexts.resource(resource[0].context);
+            let scopes_len: usize = scopes(resource)
+                .map(|scope| bytes_field_len(2, scope_len(contexts, scope, extra_len)))
+                .sum();
+            put_bytes_header(1, fields.len() + scopes_len, out);
+            out.reserve(fields.len() + scopes_len);
+            out.extend_from_slice(fields);
+            for scope in scopes(resource) {
+                put_bytes_header(2, scope_len(contexts, scope, extra_len), out);
+                out.extend_from_slice(contexts.scope(scope[0].context));
                 for run in scope {
                     write_records(run.records, extra_span_fields, out);
                 }
@@ -151,86 +207,42 @@ impl SpanStore {
         }
     }
 
-    /// Bytes that [`Self::write_trace`] appends with `extra_len` bytes of extra fields.
-    pub fn encoded_len(&self, chain: &Chain, extra_len: usize) -> usize {
-        let runs = self.ordered_runs(chain);
-        self.plan(&runs, extra_len).map(|plan| plan.field_len()).sum()
-    }
-
     /// What the store has allocated, in bytes: chunks, contexts and their tables, used or not.
     pub fn memory_bytes(&self) -> usize {
         self.chunks.memory_bytes() + self.contexts.memory_bytes()
     }
 
-    /// Number of chunks.
-    pub fn chunk_count(&self) -> usize {
+    #[cfg(test)]
+    fn chunk_count(&self) -> usize {
         self.chunks.len()
     }
 
-    /// Number of different contexts.
-    pub fn context_count(&self) -> usize {
+    #[cfg(test)]
+    fn context_count(&self) -> usize {
         self.contexts.len()
     }
-
-    /// The runs with equal contexts side by side, and equal resources too: a trace whose spans alternate between two
-    /// large resources must not hold each of them a hundred times.
-    fn ordered_runs(&self, chain: &Chain) -> Vec<Run<'_>> {
-        let mut runs = Vec::new();
-        let mut next = (!chain.is_empty()).then_some(chain.first);
-        while let Some(at) = next {
-            let Some(run) = self.chunks.run(at) else { break };
-            next = (at != chain.last).then_some(run.next);
-            runs.push(run);
-        }
-        runs.sort_by_key(|run| (self.contexts.resource_id(run.context), run.context));
-        runs
-    }
-
-    /// One entry per `ResourceSpans` to be written.
-    fn plan<'r>(&self, runs: &'r [Run<'r>], extra_len: usize) -> impl Iterator<Item = PlannedResource<'r>> {
-        runs.chunk_by(|a, b| self.contexts.resource_id(a.context) == self.contexts.resource_id(b.context))
-            .map(move |runs| {
-                let scopes: usize = scopes(runs)
-                    .map(|scope| bytes_field_len(2, self.scope_len(scope, extra_len)))
-                    .sum();
-                let resource = runs
-                    .first()
-                    .map_or(0, |run| self.contexts.resource(run.context).len());
-                PlannedResource {
-                    runs,
-                    body_len: resource + scopes,
-                }
-            })
-    }
-
-    /// Bytes of a `ScopeSpans` message with these runs.
-    fn scope_len(&self, runs: &[Run<'_>], extra_len: usize) -> usize {
-        let records: usize = runs.iter().map(|run| records_len(run.records, extra_len)).sum();
-        runs.first()
-            .map_or(0, |run| self.contexts.scope(run.context).len())
-            + records
-    }
 }
 
-/// A `ResourceSpans` to be written.
-struct PlannedResource<'r> {
-    /// At least one.
-    runs: &'r [Run<'r>],
-    body_len: usize,
-}
-
-impl PlannedResource<'_> {
-    fn context(&self) -> ContextId {
-        self.runs[0].context
+/// In the order in which they were begun.
+fn runs<'c>(chunks: &'c Chunks, chain: &Chain) -> Vec<Run<'c>> {
+    let mut runs = Vec::new();
+    let mut next = (!chain.is_empty()).then_some(chain.first);
+    while let Some(at) = next {
+        let Some(run) = chunks.run(at) else { break };
+        next = (at != chain.last).then_some(run.next);
+        runs.push(run);
     }
-
-    fn field_len(&self) -> usize {
-        bytes_field_len(1, self.body_len)
-    }
+    runs
 }
 
 fn scopes<'r>(runs: &'r [Run<'r>]) -> impl Iterator<Item = &'r [Run<'r>]> {
     runs.chunk_by(|a, b| a.context == b.context)
+}
+
+/// Bytes of a `ScopeSpans` message with these runs, which are at least one.
+fn scope_len(contexts: &Contexts, runs: &[Run<'_>], extra_len: usize) -> usize {
+    let records: usize = runs.iter().map(|run| records_len(run.records, extra_len)).sum();
+    contexts.scope(runs[0].context).len() + records
 }
 
 /// The bodies of records.

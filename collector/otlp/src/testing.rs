@@ -1,5 +1,7 @@
 //! What the tests of several modules share: random requests, and what an independent decoder makes of them.
 
+pub(crate) mod json;
+
 use std::borrow::Cow;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -109,7 +111,7 @@ fn attributes(from: Vec<common::KeyValue>) -> Vec<KeyValue<'static>> {
         .collect()
 }
 
-fn any_value(from: common::AnyValue) -> AnyValue<'static> {
+pub(crate) fn any_value(from: common::AnyValue) -> AnyValue<'static> {
     match from.value {
         None | Some(Value::StringValueStrindex(_)) => AnyValue::Empty,
         Some(Value::StringValue(text)) => AnyValue::String(Cow::Owned(text)),

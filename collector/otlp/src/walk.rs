@@ -1,14 +1,15 @@
 //! One pass over a request's wire bytes: finds each span's few fields and what its context is, and checks the whole
 //! structure, so that everything that is admitted can be decoded later.
 
+mod span;
+
 use std::ops::Range;
 
-use crate::check::{Shape, VALUE_DEPTH_MAX, check_field, check_key_value, skip_plain_attributes};
-use crate::decode::{span_id, status_code, trace_id};
-use crate::head::{SpanDefect, SpanHead};
-use crate::id::{SpanId, TraceId};
-use crate::view::StatusCode;
-use crate::wire::{Cursor, Fault, Payload, WireError, WireType, fields, offset_of, split_key};
+use crate::check::{Shape, VALUE_DEPTH_MAX, check_field};
+use crate::head::SpanHead;
+use crate::watch::{NoWatch, Watch};
+use crate::wire::{Cursor, Fault, WireError, WireType, key_of, offset_of, split_key};
+use span::{show_resource, span_head};
 
 /// The bytes are not an `ExportTraceServiceRequest` that can be taken. Nothing of it is.
 pub type WalkError = WireError;
@@ -71,8 +72,20 @@ impl RequestWalk {
     /// fields scattered between spans. Then `spans` is empty. A span with a bad id is no error: see [`SpanHead::defect`]. A
     /// parent id that is not 8 bytes long can name no span and counts as absent.
     pub fn walk(&mut self, request: &[u8]) -> Result<(), WalkError> {
+        self.walk_with(request, &mut NoWatch)
+    }
+
+    /// As [`RequestWalk::walk`], and shows everything to `watch`, whose findings are in [`SpanHead::matched`].
+    ///
+    /// # Errors
+    /// As [`RequestWalk::walk`].
+    pub fn walk_with<W: Watch>(&mut self, request: &[u8], watch: &mut W) -> Result<(), WalkError> {
         self.clear();
-        let result = self.request(request).map_err(|fault| fault.within(request));
+        // What a walk that failed has shown is not of this request.
+        watch.reset();
+        let result = self
+            .request(request, watch)
+            .map_err(|fault| fault.within(request));
         if result.is_err() {
             self.clear();
         }
@@ -83,10 +96,12 @@ impl RequestWalk {
     /// for before. Malformed requests are counted as far as they can be read.
     pub fn room_for(request: &[u8]) -> usize {
         let (mut scopes, mut spans) = (0, 0);
-        for scope in messages(request, 1).flat_map(|resource| messages(resource, 2)) {
-            scopes += 1;
-            spans += messages(scope, 2).count();
-        }
+        each_message(request, 1, |resource| {
+            each_message(resource, 2, |scope| {
+                scopes += 1;
+                each_message(scope, 2, |_| spans += 1);
+            });
+        });
         let context = size_of::<ContextPieces>() + 2 * PIECES_MAX * size_of::<Range<usize>>();
         // A vector that grows doubles.
         (spans.min(spans_max(request)) * size_of::<SpanHead>() + scopes * context) * 2
@@ -97,8 +112,8 @@ impl RequestWalk {
         &self.spans
     }
 
-    /// Number of contexts of the last request.
-    pub fn context_count(&self) -> usize {
+    #[cfg(test)]
+    fn context_count(&self) -> usize {
         self.contexts.len()
     }
 
@@ -137,7 +152,7 @@ impl RequestWalk {
         }
     }
 
-    fn request(&mut self, request: &[u8]) -> Result<(), Fault> {
+    fn request<W: Watch>(&mut self, request: &[u8], watch: &mut W) -> Result<(), Fault> {
         if request.len() > REQUEST_BYTES_MAX {
             return Err(Fault::at(request, "the request is too long"));
         }
@@ -145,23 +160,34 @@ impl RequestWalk {
         while !cursor.is_empty() {
             let place = cursor.rest();
             match cursor.key()? {
-                (1, WireType::Bytes) => self.resource_spans(request, cursor.bytes()?)?,
+                (1, WireType::Bytes) => self.resource_spans(request, cursor.bytes()?, watch)?,
                 key => check_field(Shape::Request, key, &mut cursor, VALUE_DEPTH_MAX, place)?,
             }
         }
         Ok(())
     }
 
-    fn resource_spans(&mut self, request: &[u8], message: &[u8]) -> Result<(), Fault> {
+    fn resource_spans<W: Watch>(
+        &mut self,
+        request: &[u8],
+        message: &[u8],
+        watch: &mut W,
+    ) -> Result<(), Fault> {
         let first_context = self.contexts.len();
         let first_piece = self.resource_pieces.len();
+        let first_span = self.spans.len();
+        watch.begin_resource();
         let mut cursor = Cursor::new(message);
         while !cursor.is_empty() {
             let place = cursor.rest();
             match cursor.key()? {
-                (2, WireType::Bytes) => self.scope_spans(request, cursor.bytes()?)?,
+                (2, WireType::Bytes) => self.scope_spans(request, cursor.bytes()?, watch)?,
                 key => {
-                    check_field(Shape::ResourceSpans, key, &mut cursor, VALUE_DEPTH_MAX, place)?;
+                    if key == (1, WireType::Bytes) && watch.wants_attributes() {
+                        show_resource(cursor.bytes()?, watch)?;
+                    } else {
+                        check_field(Shape::ResourceSpans, key, &mut cursor, VALUE_DEPTH_MAX, place)?;
+                    }
                     let piece = range_before(request, place, &cursor);
                     push_piece(&mut self.resource_pieces, first_piece, piece, place)?;
                 }
@@ -173,10 +199,16 @@ impl RequestWalk {
         for context in &mut self.contexts[first_context..] {
             context.resource = first_piece..self.resource_pieces.len();
         }
+        let of_resource = watch.end_resource();
+        if of_resource != 0 {
+            for head in &mut self.spans[first_span..] {
+                head.matched |= of_resource;
+            }
+        }
         Ok(())
     }
 
-    fn scope_spans(&mut self, request: &[u8], message: &[u8]) -> Result<(), Fault> {
+    fn scope_spans<W: Watch>(&mut self, request: &[u8], message: &[u8], watch: &mut W) -> Result<(), Fault> {
         let spans_max = spans_max(request);
         let context = self.contexts.len() as u32;
         let first_span = self.spans.len();
@@ -186,7 +218,7 @@ impl RequestWalk {
             let place = cursor.rest();
             match cursor.key()? {
                 (2, WireType::Bytes) => {
-                    let mut head = span_head(cursor.bytes()?)?;
+                    let mut head = span_head(cursor.bytes()?, watch)?;
                     head.record = range_before(request, place, &cursor);
                     head.context = context;
                     if self.spans.len() == spans_max {
@@ -220,16 +252,29 @@ fn spans_max(request: &[u8]) -> usize {
     request.len() / VALID_SPAN_BYTES_MIN + SPARE_SPANS
 }
 
-/// The embedded messages of one field.
-fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
-    fields(message).filter_map(move |(field, payload)| match payload {
-        Payload::Bytes(inner) if field == number => Some(inner),
-        Payload::Bytes(_)
-        | Payload::Varint(_)
-        | Payload::Fixed64(_)
-        | Payload::Fixed32(_)
-        | Payload::Group => None,
-    })
+/// The embedded messages of one field, as far as the message can be read.
+#[inline(always)]
+fn each_message<'a>(message: &'a [u8], number: u32, mut then: impl FnMut(&'a [u8])) {
+    let key_of_it = key_of(number, WireType::Bytes);
+    let mut cursor = Cursor::new(message);
+    while !cursor.is_empty() {
+        let Ok(key) = cursor.raw_key() else { return };
+        if key != key_of_it {
+            if !skip_field(key, &mut cursor) {
+                return;
+            }
+        } else if let Ok(inner) = cursor.bytes() {
+            then(inner);
+        } else {
+            return;
+        }
+    }
+}
+
+/// False when the message cannot be read any further.
+#[inline(never)]
+fn skip_field(key: u32, cursor: &mut Cursor<'_>) -> bool {
+    split_key(key, cursor.rest()).is_ok_and(|(field, wire)| cursor.payload(field, wire).is_ok())
 }
 
 /// From where `place` begins to what `cursor` has not read.
@@ -252,89 +297,6 @@ fn push_piece(
             return Err(Fault::at(place, "too many fields are scattered between spans"));
         }
         _ => pieces.push(piece),
-    }
-    Ok(())
-}
-
-/// The keys of a span's usual fields. Keys are matched whole, number and wire type at once: one jump per field.
-mod key {
-    use crate::wire::WireType::{Bytes, Fixed32, Fixed64, Varint};
-    use crate::wire::key_of;
-
-    pub(super) const TRACE_ID: u32 = key_of(1, Bytes);
-    pub(super) const SPAN_ID: u32 = key_of(2, Bytes);
-    pub(super) const PARENT_SPAN_ID: u32 = key_of(4, Bytes);
-    pub(super) const NAME: u32 = key_of(5, Bytes);
-    pub(super) const KIND: u32 = key_of(6, Varint);
-    pub(super) const START_TIME: u32 = key_of(7, Fixed64);
-    pub(super) const END_TIME: u32 = key_of(8, Fixed64);
-    pub(super) const ATTRIBUTE: u32 = key_of(9, Bytes);
-    pub(super) const STATUS: u32 = key_of(15, Bytes);
-    pub(super) const FLAGS: u32 = key_of(16, Fixed32);
-}
-
-#[inline]
-fn span_head(message: &[u8]) -> Result<SpanHead, Fault> {
-    let mut trace = TraceId::default();
-    let mut span = SpanId::default();
-    let mut parent = SpanId::default();
-    let (mut start, mut end) = (0, 0);
-    let mut status = StatusCode::Unset;
-    let mut flags = 0;
-    let mut cursor = Cursor::new(message);
-    while !cursor.is_empty() {
-        let place = cursor.rest();
-        match cursor.raw_key()? {
-            key::ATTRIBUTE => {
-                check_key_value(cursor.bytes()?, VALUE_DEPTH_MAX)?;
-                cursor = Cursor::new(skip_plain_attributes(key::ATTRIBUTE as u8, cursor.rest()));
-            }
-            key::TRACE_ID => trace = trace_id(cursor.bytes()?),
-            key::SPAN_ID => span = span_id(cursor.bytes()?),
-            key::PARENT_SPAN_ID => parent = span_id(cursor.bytes()?),
-            key::START_TIME => start = cursor.fixed64()?,
-            key::END_TIME => end = cursor.fixed64()?,
-            key::NAME => drop(cursor.bytes()?),
-            key::KIND => drop(cursor.varint()?),
-            key::STATUS => read_status(cursor.bytes()?, &mut status)?,
-            key::FLAGS => flags = cursor.fixed32()?,
-            key => check_field(
-                Shape::Span,
-                split_key(key, place)?,
-                &mut cursor,
-                VALUE_DEPTH_MAX,
-                place,
-            )?,
-        }
-    }
-    let defect = match (trace.is_valid(), span.is_valid()) {
-        (false, _) => Some(SpanDefect::TraceId),
-        (true, false) => Some(SpanDefect::SpanId),
-        (true, true) => None,
-    };
-    Ok(SpanHead {
-        trace_id: trace,
-        span_id: span,
-        is_root: !parent.is_valid(),
-        start_time_unix_nano: start,
-        end_time_unix_nano: end,
-        status,
-        flags,
-        record: 0..0,
-        context: 0,
-        defect,
-    })
-}
-
-/// The code is the only field that matters; of several messages the last code stands.
-fn read_status(message: &[u8], status: &mut StatusCode) -> Result<(), Fault> {
-    let mut cursor = Cursor::new(message);
-    while !cursor.is_empty() {
-        let place = cursor.rest();
-        match cursor.key()? {
-            (3, WireType::Varint) => *status = status_code(cursor.varint()?),
-            key => check_field(Shape::Status, key, &mut cursor, VALUE_DEPTH_MAX, place)?,
-        }
     }
     Ok(())
 }

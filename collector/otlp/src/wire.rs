@@ -126,6 +126,11 @@ impl<'a> Cursor<'a> {
                 self.rest = rest;
                 Ok(u64::from(*byte))
             }
+            // The length of a usual span.
+            [low, high, rest @ ..] if *high < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*low & 0x7f) | u64::from(*high) << 7)
+            }
             _ => self.long_varint(),
         }
     }

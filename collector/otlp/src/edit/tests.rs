@@ -7,10 +7,16 @@ use crate::testing::{broken_bytes, requests, wild_bytes};
 use crate::view::decode_traces;
 
 fn edited(traces: &[u8], edits: &[ResourceEdit]) -> Vec<u8> {
-    let mut out = b"before".to_vec();
-    apply_resource_edits(traces, edits, &mut out);
-    assert_eq!(&out[..6], b"before");
-    out.split_off(6)
+    let mut out = Vec::new();
+    for (field, payload, record) in records(traces) {
+        match (field, payload) {
+            (1, Payload::Bytes(resource_spans)) => {
+                put_bytes(1, &edit_resource(resource_spans, edits), &mut out)
+            }
+            _ => out.extend_from_slice(record),
+        }
+    }
+    out
 }
 
 fn edit(key: &str, op: ResourceEditOp) -> ResourceEdit {

@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Enum(&'static [&'static str]),
     Message(&'static Schema),
     Messages(&'static Schema),
+    /// A list of `KeyValue`.
+    Attributes,
     Bool,
     Int64,
     Double,
@@ -40,12 +42,17 @@ pub(super) enum Kind {
 }
 
 impl Schema {
-    /// The field of this name, in either spelling, and its place in the list.
-    pub(super) fn find(&self, name: &[u8]) -> Option<(usize, &'static Field)> {
-        self.fields
-            .iter()
-            .enumerate()
-            .find(|(_, field)| field.name.as_bytes() == name || field.snake_name.as_bytes() == name)
+    /// The field of this name, in either spelling, and its place in the list. Looked for from place `from` on first:
+    /// encoders write fields in the order of their numbers.
+    #[inline]
+    pub(super) fn find(&self, name: &[u8], from: usize) -> Option<(usize, &'static Field)> {
+        let named = |field: &Field| field.name.as_bytes() == name || field.snake_name.as_bytes() == name;
+        let (before, after) = self.fields.split_at(from.min(self.fields.len()));
+        if let Some(index) = after.iter().position(named) {
+            return Some((from + index, &after[index]));
+        }
+        let index = before.iter().position(named)?;
+        Some((index, &before[index]))
     }
 }
 
@@ -89,7 +96,7 @@ const fn trace_state(number: u32) -> Field {
 }
 
 const fn attributes(number: u32) -> Field {
-    word(number, "attributes", Kind::Messages(&KEY_VALUE))
+    word(number, "attributes", Kind::Attributes)
 }
 
 pub(super) static REQUEST: Schema = Schema {
@@ -212,7 +219,7 @@ static STATUS: Schema = Schema {
 
 static STATUS_CODES: &[&str] = &["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"];
 
-static KEY_VALUE: Schema = Schema {
+pub(super) static KEY_VALUE: Schema = Schema {
     fields: &[
         word(1, "key", Kind::String),
         word(2, "value", Kind::Message(&ANY_VALUE)),
@@ -220,7 +227,7 @@ static KEY_VALUE: Schema = Schema {
     one_of: false,
 };
 
-pub(super) static ANY_VALUE: Schema = Schema {
+static ANY_VALUE: Schema = Schema {
     fields: &[
         field(1, "stringValue", "string_value", Kind::String),
         field(2, "boolValue", "bool_value", Kind::Bool),
@@ -239,6 +246,6 @@ static ARRAY_VALUE: Schema = Schema {
 };
 
 static KEY_VALUE_LIST: Schema = Schema {
-    fields: &[word(1, "values", Kind::Messages(&KEY_VALUE))],
+    fields: &[word(1, "values", Kind::Attributes)],
     one_of: false,
 };

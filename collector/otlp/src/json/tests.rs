@@ -1,13 +1,11 @@
-mod encoder;
-
 use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
 use crate::proto;
 use crate::proto::any_value::Value;
+use crate::testing::json::{Style, to_json};
 use crate::testing::requests;
-use encoder::{Style, to_json};
 
 fn transcoded(json: &[u8]) -> Result<proto::ExportTraceServiceRequest, JsonError> {
     let mut out = b"before".to_vec();

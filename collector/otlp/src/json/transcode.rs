@@ -7,8 +7,9 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use super::attribute::PlainAttribute;
 use super::lexer::{Fail, Lexer, Result, Scalar, Segment};
-use super::schema::{Field, Kind, REQUEST, Schema};
+use super::schema::{Field, KEY_VALUE, Kind, REQUEST, Schema};
 use crate::check::VALUE_DEPTH_MAX;
 use crate::wire::{put_bytes, put_bytes_header, put_varint, varint_len};
 
@@ -19,6 +20,21 @@ const MOVING_DEPTH_MAX: u32 = 8;
 
 /// Bytes of a length of fixed width: 28 bits, so [`super::JSON_BYTES_MAX`].
 const FIXED_WIDTH: usize = 4;
+
+/// In [`HEX_DIGITS`], for what is none.
+const NO_HEX_DIGIT: u8 = 0x80;
+
+/// The value of each byte as a hex digit of either case.
+const HEX_DIGITS: [u8; 256] = {
+    let mut digits = [NO_HEX_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value] as usize] = value as u8;
+        digits[b"0123456789ABCDEF"[value] as usize] = value as u8;
+        value += 1;
+    }
+    digits
+};
 
 /// Base64 as the Go collector takes it: padded, not caring about unused bits.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -34,6 +50,17 @@ pub(super) struct Transcoder<'j, 'o> {
     out: &'o mut Vec<u8>,
     /// Which fields of the open messages have been written and where: those of the innermost are last.
     written: Vec<(usize, Range<usize>)>,
+}
+
+/// A message that is being written.
+struct Open {
+    schema: &'static Schema,
+    /// Where its fields begin in the output.
+    start: usize,
+    /// Where its fields begin in `written`.
+    first_written: usize,
+    /// A bit for each of its fields that has come, by its place in the schema: none has more than 32.
+    seen: u32,
 }
 
 impl<'j, 'o> Transcoder<'j, 'o> {
@@ -59,14 +86,20 @@ impl<'j, 'o> Transcoder<'j, 'o> {
         if self.lexer.take(b'}') {
             return Ok(());
         }
-        let first_written = self.written.len();
+        let mut open = Open {
+            schema,
+            start: self.out.len(),
+            first_written: self.written.len(),
+            seen: 0,
+        };
+        let mut next = 0;
         loop {
             let key = self.lexer.string()?;
             self.lexer.expect(b':', "a colon")?;
-            match schema.find(&key) {
+            match schema.find(&key, next) {
                 Some((index, field)) => {
-                    let slot = if schema.one_of { 0 } else { index };
-                    self.field(schema, field, (first_written, slot), depth)
+                    next = index + 1;
+                    self.field(&mut open, index, field, depth)
                         .map_err(|fail| fail.within(Segment::Field(field.name)))?;
                 }
                 None => self.lexer.skip_value()?,
@@ -76,37 +109,39 @@ impl<'j, 'o> Transcoder<'j, 'o> {
             }
             self.lexer.expect(b',', "a comma or the closing bracket")?;
         }
-        self.written.truncate(first_written);
+        self.written.truncate(open.first_written);
         Ok(())
     }
 
-    fn field(
-        &mut self,
-        schema: &'static Schema,
-        field: &'static Field,
-        (first_written, slot): (usize, usize),
-        depth: u32,
-    ) -> Result<()> {
+    #[inline]
+    fn field(&mut self, open: &mut Open, index: usize, field: &'static Field, depth: u32) -> Result<()> {
         let is_null = self.lexer.take_null()?;
-        if is_null && schema.one_of {
+        if is_null && open.schema.one_of {
             return Ok(());
         }
-        self.forget(first_written, slot);
+        let bit = 1 << index;
+        if open.schema.one_of {
+            self.out.truncate(open.start);
+        } else if open.seen & bit != 0 {
+            self.forget(open.first_written, index);
+        }
         if is_null {
             return Ok(());
         }
+        open.seen |= bit;
         let start = self.out.len();
-        self.value(field, schema.one_of, depth)?;
-        if self.out.len() > start {
-            self.written.push((slot, start..self.out.len()));
+        self.value(field, open.schema.one_of, depth)?;
+        if !open.schema.one_of {
+            self.written.push((index, start..self.out.len()));
         }
         Ok(())
     }
 
     /// Takes back what an earlier value of the same field has written.
-    fn forget(&mut self, first_written: usize, slot: usize) {
+    #[cold]
+    fn forget(&mut self, first_written: usize, index: usize) {
         let open = &mut self.written[first_written..];
-        let Some(found) = open.iter().position(|(written, _)| *written == slot) else {
+        let Some(found) = open.iter().position(|(written, _)| *written == index) else {
             return;
         };
         let range = open[found].1.clone();
@@ -123,6 +158,7 @@ impl<'j, 'o> Transcoder<'j, 'o> {
         let number = field.number;
         match &field.kind {
             Kind::Message(inner) => self.message(number, inner, depth)?,
+            Kind::Attributes => self.elements(|this| this.attribute(number, depth))?,
             Kind::Messages(inner) => self.elements(|this| this.element(number, inner, depth))?,
             Kind::Strings => self.elements(|this| this.string_element(number))?,
             Kind::String => {
@@ -197,6 +233,17 @@ impl<'j, 'o> Transcoder<'j, 'o> {
         self.message(number, schema, depth)
     }
 
+    fn attribute(&mut self, number: u32, depth: u32) -> Result<()> {
+        if depth < VALUE_DEPTH_MAX
+            && let Some(plain) = PlainAttribute::read(self.lexer.rest())
+        {
+            plain.write(number, self.out);
+            self.lexer.skip(plain.length);
+            return Ok(());
+        }
+        self.element(number, &KEY_VALUE, depth)
+    }
+
     fn string_element(&mut self, number: u32) -> Result<()> {
         if self.lexer.take_null()? {
             put_bytes(number, b"", self.out);
@@ -233,11 +280,12 @@ impl<'j, 'o> Transcoder<'j, 'o> {
             }
             return;
         }
-        if needed > width {
-            self.out.resize(at + needed + length, 0);
+        // One byte was left, which is enough for most messages.
+        if needed != width {
+            self.out.resize(self.out.len().max(at + needed + length), 0);
+            self.out.copy_within(body..body + length, at + needed);
+            self.out.truncate(at + needed + length);
         }
-        self.out.copy_within(body..body + length, at + needed);
-        self.out.truncate(at + needed + length);
         for (index, byte) in self.out[at..at + needed].iter_mut().enumerate() {
             let more = if index + 1 < needed { 0x80 } else { 0 };
             *byte = (length >> (7 * index)) as u8 & 0x7f | more;
@@ -258,12 +306,15 @@ impl<'j, 'o> Transcoder<'j, 'o> {
             ));
         }
         put_bytes_header(number, length, self.out);
-        for pair in text.chunks_exact(2) {
-            let digits = [pair[0], pair[1]].map(|digit| char::from(digit).to_digit(16));
-            let [Some(high), Some(low)] = digits else {
-                return Err(Fail::at(offset, "an id has a character that is no hex digit"));
-            };
-            self.out.push((high << 4 | low) as u8);
+        let (pairs, _) = text.as_chunks::<2>();
+        let mut wrong = 0;
+        self.out.extend(pairs.iter().map(|[high, low]| {
+            let (high, low) = (HEX_DIGITS[usize::from(*high)], HEX_DIGITS[usize::from(*low)]);
+            wrong |= high | low;
+            high << 4 | low & 0x0f
+        }));
+        if wrong & NO_HEX_DIGIT != 0 {
+            return Err(Fail::at(offset, "an id has a character that is no hex digit"));
         }
         Ok(())
     }
@@ -293,7 +344,15 @@ impl<'j, 'o> Transcoder<'j, 'o> {
     }
 }
 
-fn whole_number<T: FromStr>(scalar: &Scalar<'_>) -> Result<T> {
+fn whole_number<T: FromStr + TryFrom<u64>>(scalar: &Scalar<'_>) -> Result<T> {
+    // A number of up to 19 digits is below 10^19, which 64 bits hold.
+    if (1..20).contains(&scalar.text.len()) && scalar.text.iter().all(u8::is_ascii_digit) {
+        let number = scalar
+            .text
+            .iter()
+            .fold(0_u64, |number, digit| number * 10 + u64::from(digit - b'0'));
+        return T::try_from(number).map_err(|_| Fail::at(scalar.offset, "not a whole number of its range"));
+    }
     let text = str::from_utf8(&scalar.text).unwrap_or_default();
     text.parse()
         .map_err(|_| Fail::at(scalar.offset, "not a whole number of its range"))

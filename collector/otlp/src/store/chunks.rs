@@ -38,6 +38,7 @@ struct Chunk {
 
 /// Four numbers of 32 bits: chunk and offset of the next run, the context, the length of the records.
 const HEADER_BYTES: usize = 16;
+const CONTEXT_AT: usize = 8;
 const LENGTH_AT: usize = 12;
 
 const CHUNK_BYTES_MIN: usize = 4096;
@@ -53,6 +54,7 @@ impl Chunks {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.chunks.len()
     }
@@ -84,8 +86,7 @@ impl Chunks {
 
     /// Writes a new run of one record.
     pub(super) fn push(&mut self, context: ContextId, record: &[u8]) -> RunRef {
-        let needed = HEADER_BYTES + record.len();
-        let index = self.chunk_with_room(needed);
+        let index = self.chunk_with_room(HEADER_BYTES + record.len());
         let mut run = RunRef {
             chunk: index,
             offset: 0,
@@ -93,9 +94,10 @@ impl Chunks {
         if let Some(chunk) = self.chunks.get_mut(index) {
             // Below the chunk's size, which has 32 bits, or 0.
             run.offset = chunk.bytes.len() as u32;
-            for number in [0, 0, context.0, record.len() as u32] {
-                chunk.bytes.extend_from_slice(&number.to_le_bytes());
-            }
+            let mut header = [0; HEADER_BYTES];
+            header[CONTEXT_AT..LENGTH_AT].copy_from_slice(&context.0.to_le_bytes());
+            header[LENGTH_AT..].copy_from_slice(&(record.len() as u32).to_le_bytes());
+            chunk.bytes.extend_from_slice(&header);
             chunk.bytes.extend_from_slice(record);
             chunk.runs += 1;
         }

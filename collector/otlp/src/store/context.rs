@@ -7,6 +7,7 @@ use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 
 use super::slots::Slots;
+use crate::edit::{ResourceEdit, edit_resource};
 use crate::walk::ContextHead;
 
 /// A context in the store, until its last record and its last `begin` are gone.
@@ -38,6 +39,8 @@ struct Entry {
     owner: u32,
     users: u32,
     bytes: Vec<u8>,
+    /// The bytes as they leave, once they were asked for; only of resources.
+    edited: Option<Box<[u8]>>,
 }
 
 /// The index is made smaller when it has room for this many ...
@@ -55,6 +58,7 @@ impl Contexts {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.scopes.entries.len()
     }
@@ -67,7 +71,7 @@ impl Contexts {
     #[cfg(test)]
     pub(super) fn counted_memory(&self) -> usize {
         let count = |interner: &Interner| -> usize {
-            let bytes: usize = interner.entries.iter().map(|entry| entry.bytes.capacity()).sum();
+            let bytes: usize = interner.entries.iter().map(Entry::allocated).sum();
             bytes + interner.entries.memory_bytes() + interner.index.allocation_size()
         };
         count(&self.resources) + count(&self.scopes)
@@ -103,12 +107,37 @@ impl Contexts {
         self.scopes.entries.get(context.0).map_or(0, |scope| scope.owner)
     }
 
+    /// The resource's fields with the edits done that [`Self::edit`] was told, else as they came.
     pub(super) fn resource(&self, context: ContextId) -> &[u8] {
-        self.resources.bytes(self.resource_id(context))
+        let entry = self.resources.entries.get(self.resource_id(context));
+        entry.map_or(&[], |entry| entry.edited.as_deref().unwrap_or(&entry.bytes))
+    }
+
+    /// Edits the context's resource, unless that was done before: a resource has many traces.
+    pub(super) fn edit(&mut self, context: ContextId, edits: &[ResourceEdit]) {
+        if edits.is_empty() {
+            return;
+        }
+        let owner = self.resource_id(context);
+        if let Some(entry) = self.resources.entries.get_mut(owner)
+            && entry.edited.is_none()
+        {
+            let edited = edit_resource(&entry.bytes, edits).into_boxed_slice();
+            self.resources.allocated += edited.len();
+            entry.edited = Some(edited);
+        }
     }
 
     pub(super) fn scope(&self, context: ContextId) -> &[u8] {
         self.scopes.bytes(context.0)
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    fn allocated(&self) -> usize {
+        self.bytes.capacity() + self.edited.as_ref().map_or(0, |edited| edited.len())
     }
 }
 
@@ -162,6 +191,7 @@ impl Interner {
             owner,
             users: 1,
             bytes,
+            edited: None,
         });
         let entries = &self.entries;
         self.index
@@ -177,7 +207,7 @@ impl Interner {
             return None;
         }
         let entry = self.entries.remove(index)?;
-        self.allocated -= entry.bytes.capacity();
+        self.allocated -= entry.allocated();
         if let Ok(found) = self.index.find_entry(entry.hash, |other| *other == index) {
             found.remove();
         }

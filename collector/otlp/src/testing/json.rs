@@ -1,12 +1,14 @@
-//! Requests as JSON, by another way than the decoder's.
+//! Requests as JSON, by another way than the decoder's, and texts that are nearly such.
 
+use proptest::prelude::*;
 use serde_json::json;
 
+use super::requests;
 use crate::proto;
 use crate::proto::any_value::Value;
 
 /// How another encoder writes a request.
-pub(super) fn to_json(request: &proto::ExportTraceServiceRequest, style: Style) -> serde_json::Value {
+pub(crate) fn to_json(request: &proto::ExportTraceServiceRequest, style: Style) -> serde_json::Value {
     let resource_spans: Vec<_> = request
         .resource_spans
         .iter()
@@ -32,9 +34,9 @@ pub(super) fn to_json(request: &proto::ExportTraceServiceRequest, style: Style) 
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Style {
-    pub(super) snake: bool,
-    pub(super) quoted: bool,
+pub(crate) struct Style {
+    pub(crate) snake: bool,
+    pub(crate) quoted: bool,
 }
 
 impl Style {
@@ -150,4 +152,200 @@ fn value_json(from: &proto::AnyValue) -> serde_json::Value {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Requests in JSON from an encoder or with everything a reader may meet, some of them changed, cut out or cut off.
+pub(crate) fn json_texts() -> impl Strategy<Value = Vec<u8>> {
+    let encoded = (requests(), any::<[bool; 3]>()).prop_map(|(request, [snake, quoted, pretty])| {
+        let json = to_json(&request, Style { snake, quoted });
+        if pretty {
+            format!("{json:#}")
+        } else {
+            json.to_string()
+        }
+    });
+    let wild = prop::collection::vec(any::<u8>(), 0..200).prop_map(|entropy| {
+        let mut out = String::new();
+        wild_value("{request", &mut entropy.into_iter(), &mut out);
+        out
+    });
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..4), 0..3);
+    (prop_oneof![encoded, wild], changes).prop_map(|(text, changes)| {
+        let mut bytes = text.into_bytes();
+        for (index, byte, change) in changes {
+            if bytes.is_empty() {
+                break;
+            }
+            let at = index.index(bytes.len());
+            match change {
+                0 => bytes[at] = byte,
+                1 => bytes[at] = b"{}[]\",:\\u0-."[usize::from(byte) % 12],
+                2 => drop(bytes.remove(at)),
+                _ => bytes.truncate(at),
+            }
+        }
+        bytes
+    })
+}
+
+/// Names that mean something: of which message, the name, what it holds. `{` is a message, `[` a list.
+const NAMES: &[(&str, &str, &str)] = &[
+    ("request", "resourceSpans", "[{resource_spans"),
+    ("request", "resource_spans", "[{resource_spans"),
+    ("resource_spans", "resource", "{resource"),
+    ("resource_spans", "scopeSpans", "[{scope_spans"),
+    ("resource_spans", "schemaUrl", "text"),
+    ("resource", "attributes", "[{key_value"),
+    ("resource", "droppedAttributesCount", "number"),
+    ("resource", "entityRefs", "[{entity_ref"),
+    ("entity_ref", "type", "text"),
+    ("entity_ref", "idKeys", "[text"),
+    ("scope_spans", "scope", "{scope"),
+    ("scope_spans", "spans", "[{span"),
+    ("scope", "name", "text"),
+    ("scope", "attributes", "[{key_value"),
+    ("span", "traceId", "id16"),
+    ("span", "spanId", "id8"),
+    ("span", "parentSpanId", "id8"),
+    ("span", "name", "text"),
+    ("span", "kind", "enum"),
+    ("span", "startTimeUnixNano", "number"),
+    ("span", "end_time_unix_nano", "number"),
+    ("span", "attributes", "[{key_value"),
+    ("span", "attributes", "[{key_value"),
+    ("span", "events", "[{event"),
+    ("span", "links", "[{link"),
+    ("span", "status", "{status"),
+    ("span", "flags", "number"),
+    ("event", "timeUnixNano", "number"),
+    ("event", "attributes", "[{key_value"),
+    ("link", "traceId", "id16"),
+    ("link", "attributes", "[{key_value"),
+    ("status", "code", "enum"),
+    ("status", "message", "text"),
+    ("key_value", "key", "text"),
+    ("key_value", "value", "{value"),
+    ("key_value", "value", "{value"),
+    ("value", "stringValue", "text"),
+    ("value", "string_value", "text"),
+    ("value", "boolValue", "truth"),
+    ("value", "intValue", "number"),
+    ("value", "doubleValue", "fraction"),
+    ("value", "arrayValue", "{list"),
+    ("value", "kvlistValue", "{map"),
+    ("value", "bytesValue", "base64"),
+    ("list", "values", "[{value"),
+    ("map", "values", "[{key_value"),
+];
+
+/// What may stand for a value of some kind; of another kind it is wrong.
+const SCALARS: &[(&str, &[&str])] = &[
+    (
+        "text",
+        &[
+            r#""""#,
+            r#""abc""#,
+            r#""http.request.method""#,
+            r#""\u00e4\n\"\\""#,
+            "\"\u{e4}\u{20ac}\"",
+            r#""\ud83d\ude00""#,
+            r#""a text that is longer than a hundred and twenty-seven bytes, so that its length takes two bytes: 0123456789 0123456789 0123456789 0123456789""#,
+        ],
+    ),
+    (
+        "number",
+        &[
+            "0",
+            "1",
+            "\"7\"",
+            "127",
+            "128",
+            "4294967295",
+            "\"999999999999999999\"",
+            "\"1750000000000000000\"",
+            "9223372036854775807",
+            "\"18446744073709551615\"",
+            "18446744073709551616",
+            "-1",
+            "\"-9223372036854775808\"",
+            "\"+5\"",
+            "\"007\"",
+            "1e3",
+            "\"\"",
+        ],
+    ),
+    (
+        "fraction",
+        &["1.5", "\"NaN\"", "\"-Infinity\"", "-0.0", "1e999", "1e-999", "3"],
+    ),
+    ("truth", &["true", "false"]),
+    (
+        "enum",
+        &[
+            "2",
+            "\"2\"",
+            "\"SPAN_KIND_SERVER\"",
+            "\"STATUS_CODE_ERROR\"",
+            "99",
+            "-1",
+        ],
+    ),
+    (
+        "id16",
+        &[
+            "\"000102030405060708090a0B0C0d0e0f\"",
+            "\"\"",
+            "\"00000000000000000000000000000000\"",
+            "\"0001\"",
+        ],
+    ),
+    ("id8", &["\"00010203040506Ff\"", "\"\"", "\"000102030405060g\""]),
+    ("base64", &["\"+/8=\"", "\"\"", "\"+/8\"", "\"AAAA\\r\\n\""]),
+    (
+        "junk",
+        &[
+            "null",
+            "[]",
+            "{}",
+            "[[{\"a\":[1,null]}]]",
+            "{\"key\":\"k\"}",
+            "tru",
+            "01",
+        ],
+    ),
+];
+
+fn wild_value(kind: &str, entropy: &mut std::vec::IntoIter<u8>, out: &mut String) {
+    let choice = entropy.next().unwrap_or(0);
+    let space = if choice.is_multiple_of(11) { " " } else { "" };
+    out.push_str(space);
+    if let Some(message) = kind.strip_prefix('{') {
+        let names: Vec<_> = NAMES.iter().filter(|(of, _, _)| *of == message).collect();
+        let fields = (0..choice % 5).map(|_| {
+            let pick = entropy.next().unwrap_or(0);
+            let (_, name, kind) = names[usize::from(pick) % names.len()];
+            let (name, kind) = if pick < 245 {
+                (*name, *kind)
+            } else {
+                ("unknown", "junk")
+            };
+            let mut field = format!("\"{name}\"{space}:");
+            wild_value(kind, entropy, &mut field);
+            field
+        });
+        let fields: Vec<_> = fields.collect();
+        out.push_str(&format!("{{{}{space}}}", fields.join(",")));
+    } else if let Some(element) = kind.strip_prefix('[') {
+        let elements = (0..choice % 4).map(|_| {
+            let mut text = String::new();
+            wild_value(element, entropy, &mut text);
+            text
+        });
+        let elements: Vec<_> = elements.collect();
+        out.push_str(&format!("[{}]{space}", elements.join(",")));
+    } else {
+        let kind = if choice < 250 { kind } else { "junk" };
+        let scalars = SCALARS.iter().find(|(of, _)| *of == kind).unwrap().1;
+        out.push_str(scalars[usize::from(choice) % scalars.len()]);
+    }
 }

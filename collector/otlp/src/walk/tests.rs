@@ -1,11 +1,14 @@
+mod watched;
+
 use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
 use crate::check::VALUE_DEPTH_MAX;
+use crate::head::SpanDefect;
 use crate::proto;
 use crate::testing::{broken_bytes, only_prost_refuses, oracle, printed, requests, wild_bytes};
-use crate::view::{EachSpan, ResourceSpans, ScopeSpans, decode_traces};
+use crate::view::{EachSpan, ResourceSpans, ScopeSpans, StatusCode, decode_traces};
 use crate::wire::{put_bytes, put_bytes_header};
 
 const TRACE: [u8; 16] = [7; 16];
