@@ -47,14 +47,28 @@ impl<V: Copy> DecisionCache<V> {
         Some(self.values[slot])
     }
 
-    /// Remembers a trace, and forgets another if `size` are remembered already.
+    /// Whether a trace is remembered; it is not spared for it.
+    pub(crate) fn contains(&self, fingerprint: u64) -> bool {
+        self.slot_of(fingerprint).is_some()
+    }
+
+    /// True when nothing is remembered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.fingerprints.is_empty()
+    }
+
+    /// Remembers a trace that may be remembered already: the last word counts.
+    pub(crate) fn replace(&mut self, fingerprint: u64, value: V) {
+        match self.slot_of(fingerprint) {
+            Some(slot) => self.values[slot] = value,
+            None => self.insert(fingerprint, value),
+        }
+    }
+
+    /// Remembers a trace that is not remembered, and forgets another if `size` are remembered already. (Should two ids
+    /// have the same fingerprint both stay, and either may answer for both.)
     pub(crate) fn insert(&mut self, fingerprint: u64, value: V) {
         if self.size == 0 {
-            return;
-        }
-        // Only when two ids have the same fingerprint: a remembered trace is not decided again.
-        if let Some(slot) = self.slot_of(fingerprint) {
-            self.values[slot] = value;
             return;
         }
         let slot = if self.fingerprints.len() < self.size {
@@ -103,7 +117,10 @@ impl<V: Copy> DecisionCache<V> {
     fn evict(&mut self) -> usize {
         loop {
             let slot = self.hand;
-            self.hand = (self.hand + 1) % self.size;
+            self.hand += 1;
+            if self.hand == self.size {
+                self.hand = 0;
+            }
             if !std::mem::take(&mut self.asked_for[slot]) {
                 let fingerprint = self.fingerprints[slot];
                 if let Ok(entry) = self
@@ -173,8 +190,8 @@ mod tests {
     #[test]
     fn the_last_word_counts() {
         let mut cache = DecisionCache::new(2);
-        cache.insert(1, 10);
-        cache.insert(1, 20);
+        cache.replace(1, 10);
+        cache.replace(1, 20);
         cache.insert(2, 30);
         assert_eq!((cache.ask(1), cache.ask(2)), (Some(20), Some(30)));
     }

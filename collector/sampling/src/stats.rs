@@ -6,7 +6,7 @@
 //! - traces: `new_traces` = `sampled_traces` + `not_sampled_traces` + `open_traces`
 //! - parts: `sampled_traces` + `late_parts` = `released_parts` + `release_waiting_parts`
 
-use crate::policy::PolicyIndex;
+use crate::policy::{PolicyIndex, Verdict};
 
 /// Counters since start, but for the four that say that they are gauges.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,14 +28,20 @@ pub struct SamplingStats {
     pub open_traces: u64,
     /// Traces decided to be kept.
     pub sampled_traces: u64,
-    /// Traces decided to be dropped.
+    /// Traces decided to be dropped, for whatever reason.
     pub not_sampled_traces: u64,
+    /// Of those, traces that a policy of type `drop` dropped.
+    pub dropped_traces: u64,
+    /// Of those, traces that had more than `maximum_trace_size_bytes`; no policy was asked.
+    pub dropped_too_large_traces: u64,
 
     /// Decided before their time to make room for a new trace: `num_traces` was reached. A trace whose time had come
     /// as well is not counted.
     pub decided_early_num_traces: u64,
     /// Decided before their time because the owner asked for memory.
     pub decided_early_memory: u64,
+    /// Decided before their time because they alone had more bytes than the owner allows one trace.
+    pub decided_early_giant: u64,
     /// Decided before their time because the process ends.
     pub decided_early_shutdown: u64,
 
@@ -43,6 +49,8 @@ pub struct SamplingStats {
     pub late_kept_spans: u64,
     /// Spans that came after their trace was decided to be dropped; they are among `dropped_by_policy_spans`.
     pub late_dropped_spans: u64,
+    /// Of those, spans that would have made some policy keep their trace, had they come in time: one with an error, say.
+    pub late_trigger_spans: u64,
     /// Parts of kept traces made of late spans.
     pub late_parts: u64,
 
@@ -67,6 +75,10 @@ pub struct PolicyStats {
     pub unwanted_traces: u64,
     /// The spans that those had at their decision.
     pub unwanted_spans: u64,
+    /// Traces that it dropped, being of type `drop`: upstream's `count_traces_sampled` with `decision="dropped"`.
+    pub dropped_traces: u64,
+    /// The spans that those had at their decision.
+    pub dropped_spans: u64,
     /// Traces that are kept because of it: it was the first to want them. Over all policies this is `sampled_traces`.
     pub sampled_traces: u64,
     /// The spans of those, late ones included.
@@ -97,13 +109,20 @@ impl SamplingStats {
 }
 
 impl PolicyStats {
-    pub(crate) fn result(&mut self, wants: bool, spans: u64) {
-        if wants {
-            self.wanted_traces += 1;
-            self.wanted_spans += spans;
-        } else {
-            self.unwanted_traces += 1;
-            self.unwanted_spans += spans;
+    pub(crate) fn result(&mut self, verdict: Verdict, spans: u64) {
+        match verdict {
+            Verdict::Sampled => {
+                self.wanted_traces += 1;
+                self.wanted_spans += spans;
+            }
+            Verdict::NotSampled => {
+                self.unwanted_traces += 1;
+                self.unwanted_spans += spans;
+            }
+            Verdict::Dropped => {
+                self.dropped_traces += 1;
+                self.dropped_spans += spans;
+            }
         }
     }
 }

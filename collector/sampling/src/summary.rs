@@ -6,17 +6,17 @@ use tracepipe_otlp::view::StatusCode;
 /// All that policies may look at, besides the trace id.
 ///
 /// It merges: folding the spans of a trace in any order, or in parts that are merged in any order, gives the same
-/// summary, so that collectors which each saw a part of a trace can decide on the whole. Times, status codes, root and
-/// predicates also stay the same when a part is merged twice; `spans` and `bytes` do not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// summary, so that collectors which each saw a part of a trace can decide on the whole. Times, status codes, flags
+/// and predicates also stay the same when a part is merged twice; `spans` and `bytes` do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TraceSummary {
     /// The smallest start, in nanoseconds since the Unix epoch; `u64::MAX` before the first span.
     pub min_start_unix_nano: u64,
     /// The largest end, in nanoseconds since the Unix epoch; 0 before the first span.
     pub max_end_unix_nano: u64,
-    /// One bit for each predicate that some span fulfilled. No policy of this version needs one: status and times
-    /// have fields of their own.
-    pub predicates: u64,
+    /// One bit for each predicate that some span, or its resource, fulfilled: the places of
+    /// [`tracepipe_config::predicates::predicates`].
+    pub predicates: u128,
     /// Sum of the spans' sizes in bytes; stays at `u64::MAX` when it gets there.
     pub bytes: u64,
     /// Number of spans; stays at `u32::MAX` when it gets there.
@@ -25,7 +25,12 @@ pub struct TraceSummary {
     pub statuses: StatusSet,
     /// A span without parent was seen.
     pub root_seen: bool,
+    /// A span was seen whose W3C flags have the bit "sampled".
+    pub flag_sampled: bool,
 }
+
+/// The bit "sampled" of the W3C trace flags, which are the low byte of `Span.flags`.
+const FLAG_SAMPLED: u32 = 1;
 
 impl TraceSummary {
     /// The summary of no span: merging it changes nothing.
@@ -37,22 +42,26 @@ impl TraceSummary {
         spans: 0,
         statuses: StatusSet::EMPTY,
         root_seen: false,
+        flag_sampled: false,
     };
 
-    /// The summary of one span of `record_len` bytes, without predicates: policies add those.
+    /// The summary of one span of `record_len` bytes.
+    #[inline]
     pub fn of_span(head: &SpanHead, record_len: u32) -> Self {
         Self {
             min_start_unix_nano: head.start_time_unix_nano,
             max_end_unix_nano: head.end_time_unix_nano,
-            predicates: 0,
+            predicates: head.matched,
             bytes: u64::from(record_len),
             spans: 1,
             statuses: StatusSet::of(head.status),
             root_seen: head.is_root,
+            flag_sampled: head.flags & FLAG_SAMPLED != 0,
         }
     }
 
     /// Adds what another part of the same trace saw. Commutative and associative.
+    #[inline]
     pub fn merge(&mut self, other: &Self) {
         self.min_start_unix_nano = self.min_start_unix_nano.min(other.min_start_unix_nano);
         self.max_end_unix_nano = self.max_end_unix_nano.max(other.max_end_unix_nano);
@@ -61,6 +70,7 @@ impl TraceSummary {
         self.spans = self.spans.saturating_add(other.spans);
         self.statuses = self.statuses.union(other.statuses);
         self.root_seen |= other.root_seen;
+        self.flag_sampled |= other.flag_sampled;
     }
 }
 
@@ -71,7 +81,7 @@ impl Default for TraceSummary {
 }
 
 /// A set of status codes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct StatusSet(u8);
 
 impl StatusSet {
@@ -99,4 +109,4 @@ impl StatusSet {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

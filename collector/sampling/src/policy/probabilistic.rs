@@ -32,6 +32,8 @@ impl Probabilistic {
     }
 
     /// The same for each span of a trace, and for each process.
+    // Apart: within the loop over policies its loads would be made for each trace, wanted or not.
+    #[inline(never)]
     pub(super) fn wants(self, trace_id: TraceId) -> bool {
         fnv1a(self.salted, &trace_id.0) <= self.threshold
     }

@@ -24,7 +24,13 @@ impl StatusCodes {
         Self { wanted }
     }
 
+    /// The codes.
+    pub(super) fn wanted(self) -> StatusSet {
+        self.wanted
+    }
+
     /// Any span is enough.
+    #[inline]
     pub(super) fn wants(self, summary: &TraceSummary) -> bool {
         self.wanted.intersects(summary.statuses)
     }

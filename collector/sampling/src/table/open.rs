@@ -12,6 +12,7 @@ use crate::summary::TraceSummary;
 /// One trace that waits.
 #[derive(Debug)]
 pub(super) struct OpenTrace<S> {
+    /// All zero once the trace is gone: no valid id is.
     pub(super) id: TraceId,
     /// Since process start.
     pub(super) deadline: Duration,
@@ -21,47 +22,61 @@ pub(super) struct OpenTrace<S> {
 }
 
 /// Open traces in the order of their first spans, which is that of their deadlines since all wait equally long, and an
-/// index from id to place. They leave at the front only, so a ring holds them: no links, no holes.
+/// index from id to place. A ring holds them: no links.
+///
+/// A trace whose root span has come has an earlier deadline: those wait equally long too, so a second queue has them in
+/// order. They leave the ring from its middle and leave a gap there, until all before it have left, or until the ring
+/// is mostly gaps.
 #[derive(Debug)]
 pub(super) struct OpenTraces<S> {
+    /// The first is no gap.
     ring: VecDeque<OpenTrace<S>>,
     /// Each trace has a number, one more than the trace before it, wrapping: its place is its number less this one.
     front_number: u32,
     /// The number of the trace that was looked for last. It may be gone: it is compared before it is believed.
     last_number: u32,
+    /// Of the traces that are no gaps.
     index: HashTable<u32>,
+    /// Deadlines and numbers of traces whose root span has come. The first is of a trace that is there; others may be
+    /// gone.
+    roots: VecDeque<(Duration, u32)>,
     hasher: IdHasher,
 }
 
-/// Where an open trace is, until one is pushed or popped.
-#[derive(Debug, Clone, Copy)]
+/// Where an open trace is, until one is pushed or taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place(u32);
 
-/// Most open traces: their numbers, of 32 bits, must stay distinct.
-pub(super) const OPEN_TRACES_MAX: usize = 1 << 31;
+/// Most open traces: their numbers, of 32 bits, must stay distinct, gaps included.
+pub(super) const OPEN_TRACES_MAX: usize = 1 << 30;
 
 /// Room is given back above this many traces (about half a megabyte) ...
 const SHRINK_ABOVE: usize = 4096;
 /// ... when less than one in this many is in use. Half of the room is taken then, so that growing again is far off.
 const SHRINK_RATIO: usize = 4;
 
-impl<S> OpenTraces<S> {
+// === impl OpenTraces ===
+
+impl<S: Default> OpenTraces<S> {
     pub(super) fn new(expected: usize, hasher: IdHasher) -> Self {
         Self {
             ring: VecDeque::with_capacity(expected),
             front_number: 0,
             last_number: 0,
             index: HashTable::with_capacity(expected),
+            roots: VecDeque::new(),
             hasher,
         }
     }
 
+    /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.ring.len()
+        self.index.len()
     }
 
     /// The trace that was looked for last, if it is this one: spans of a trace tend to come together, and this needs
     /// neither hash nor probe.
+    #[inline]
     pub(super) fn find_last(&self, id: TraceId) -> Option<Place> {
         let place = Place(self.last_number.wrapping_sub(self.front_number));
         let trace = self.ring.get(place.0 as usize)?;
@@ -69,6 +84,7 @@ impl<S> OpenTraces<S> {
     }
 
     /// One probe. `hash` is that of the id.
+    #[inline]
     pub(super) fn find(&mut self, id: TraceId, hash: u64) -> Option<Place> {
         let Self {
             ring,
@@ -82,13 +98,27 @@ impl<S> OpenTraces<S> {
         Some(Place(number.wrapping_sub(self.front_number)))
     }
 
+    #[inline]
     pub(super) fn at(&mut self, place: Place) -> &mut OpenTrace<S> {
         &mut self.ring[place.0 as usize]
     }
 
-    /// The trace that is decided next.
-    pub(super) fn front(&self) -> Option<&OpenTrace<S>> {
-        self.ring.front()
+    /// The trace that came first.
+    pub(super) fn oldest(&self) -> Option<Place> {
+        (!self.ring.is_empty()).then_some(Place(0))
+    }
+
+    /// The trace that is decided next and its deadline. Of two with one deadline the oldest trace comes first, then the
+    /// one whose root came first.
+    #[inline]
+    pub(super) fn next(&self) -> Option<(Duration, Place)> {
+        let oldest = self.ring.front()?.deadline;
+        match self.roots.front() {
+            Some((deadline, number)) if *deadline < oldest => {
+                Some((*deadline, Place(number.wrapping_sub(self.front_number))))
+            }
+            Some(_) | None => Some((oldest, Place(0))),
+        }
     }
 
     /// Adds a trace that is not there, with a deadline not before that of the last one. `hash` is that of its id.
@@ -110,19 +140,60 @@ impl<S> OpenTraces<S> {
         place
     }
 
-    /// Takes the trace that is decided next, and the hash of its id.
-    pub(super) fn pop(&mut self) -> Option<(u64, OpenTrace<S>)> {
-        let trace = self.ring.pop_front()?;
+    /// A root span of the trace has come: if this deadline is earlier it holds, so of several roots the first counts. It
+    /// is not before the deadline for which this was called last.
+    pub(super) fn set_root_deadline(&mut self, place: Place, deadline: Duration) {
+        let trace = self.at(place);
+        if deadline >= trace.deadline {
+            return;
+        }
+        trace.deadline = deadline;
+        let number = self.front_number.wrapping_add(place.0);
+        if self.roots.len() > 2 * self.len() + SHRINK_ABOVE {
+            let mut roots = std::mem::take(&mut self.roots);
+            roots.retain(|(_, number)| self.is_there(*number));
+            self.roots = roots;
+        }
+        self.roots.push_back((deadline, number));
+    }
+
+    /// Takes a trace that waits, and the hash of its id.
+    #[inline(always)]
+    pub(super) fn take(&mut self, place: Place) -> (u64, OpenTrace<S>) {
+        let number = self.front_number.wrapping_add(place.0);
+        let trace = if place.0 == 0
+            && let Some(oldest) = self.ring.pop_front()
+        {
+            self.front_number = self.front_number.wrapping_add(1);
+            oldest
+        } else {
+            std::mem::replace(self.at(place), OpenTrace::gap())
+        };
         let hash = self.hasher.hash(trace.id);
-        if let Ok(entry) = self.index.find_entry(hash, |number| *number == self.front_number) {
+        if let Ok(entry) = self.index.find_entry(hash, |other| *other == number) {
             entry.remove();
         }
-        self.front_number = self.front_number.wrapping_add(1);
-        Some((hash, trace))
+        while self.ring.front().is_some_and(OpenTrace::is_gap) {
+            self.ring.pop_front();
+            self.front_number = self.front_number.wrapping_add(1);
+        }
+        while let Some((_, number)) = self.roots.front()
+            && !self.is_there(*number)
+        {
+            self.roots.pop_front();
+        }
+        if self.ring.len() > 2 * self.index.len() + SHRINK_ABOVE {
+            self.close_gaps();
+        }
+        (hash, trace)
     }
 
     /// Gives room back after a burst.
     pub(super) fn shrink(&mut self) {
+        if self.roots.capacity() > SHRINK_ABOVE && self.roots.len() <= self.roots.capacity() / SHRINK_RATIO {
+            self.roots
+                .shrink_to((self.roots.capacity() / 2).max(SHRINK_ABOVE));
+        }
         let len = self.ring.len();
         if self.ring.capacity() <= SHRINK_ABOVE || len > self.ring.capacity() / SHRINK_RATIO {
             return;
@@ -143,69 +214,58 @@ impl<S> OpenTraces<S> {
 
     /// Bytes allocated, without what `S` points to.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.ring.capacity() * size_of::<OpenTrace<S>>() + self.index.allocation_size()
+        self.ring.capacity() * size_of::<OpenTrace<S>>()
+            + self.index.allocation_size()
+            + self.roots.capacity() * size_of::<(Duration, u32)>()
+    }
+
+    /// Whether the trace of this number waits.
+    fn is_there(&self, number: u32) -> bool {
+        let place = number.wrapping_sub(self.front_number) as usize;
+        self.ring.get(place).is_some_and(|trace| !trace.is_gap())
+    }
+
+    /// Gives each trace a new number, so that none is a gap's.
+    #[cold]
+    fn close_gaps(&mut self) {
+        let front = self.front_number;
+        let mut next = front;
+        let new_numbers: Vec<u32> = self
+            .ring
+            .iter()
+            .map(|trace| {
+                let number = next;
+                next = next.wrapping_add(u32::from(!trace.is_gap()));
+                number
+            })
+            .collect();
+        let renumber = |number: &mut u32| *number = new_numbers[number.wrapping_sub(front) as usize];
+        let there = |number: &u32| {
+            let place = number.wrapping_sub(front) as usize;
+            self.ring.get(place).is_some_and(|trace| !trace.is_gap())
+        };
+        self.roots.retain(|(_, number)| there(number));
+        self.roots.iter_mut().for_each(|(_, number)| renumber(number));
+        self.index.iter_mut().for_each(renumber);
+        self.ring.retain(|trace| !trace.is_gap());
+        self.last_number = front;
+    }
+}
+
+impl<S: Default> OpenTrace<S> {
+    fn gap() -> Self {
+        Self {
+            id: TraceId::default(),
+            deadline: Duration::ZERO,
+            summary: TraceSummary::EMPTY,
+            stored: S::default(),
+        }
+    }
+
+    fn is_gap(&self) -> bool {
+        self.id == TraceId::default()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(n: u64) -> TraceId {
-        TraceId(u128::from(n).to_be_bytes())
-    }
-
-    fn push(traces: &mut OpenTraces<u64>, n: u64) {
-        let hash = traces.hasher.hash(id(n));
-        let trace = OpenTrace {
-            id: id(n),
-            deadline: Duration::from_secs(n),
-            summary: TraceSummary::EMPTY,
-            stored: n,
-        };
-        let place = traces.push(hash, trace);
-        assert_eq!(traces.at(place).stored, n);
-    }
-
-    #[test]
-    fn places_stay_right_when_the_numbers_wrap() {
-        let mut traces = OpenTraces::new(0, IdHasher::new(1));
-        traces.front_number = u32::MAX - 5;
-        (0..4).for_each(|n| push(&mut traces, n));
-        for n in 4..20 {
-            push(&mut traces, n);
-            let (_, oldest) = traces.pop().unwrap();
-            assert_eq!(oldest.stored, n - 4);
-            for open in n - 3..=n {
-                let hash = traces.hasher.hash(id(open));
-                let place = traces.find(id(open), hash).unwrap();
-                assert_eq!(traces.at(place).stored, open);
-                assert!(traces.find_last(id(open)).is_some());
-            }
-            let hash = traces.hasher.hash(id(n - 4));
-            assert!(traces.find(id(n - 4), hash).is_none());
-            assert!(traces.find_last(id(n - 4)).is_none());
-        }
-    }
-
-    #[test]
-    fn room_is_given_back_after_a_burst_and_nothing_is_lost() {
-        let mut traces = OpenTraces::new(0, IdHasher::new(1));
-        (0..100_000).for_each(|n| push(&mut traces, n));
-        let most = traces.memory_bytes();
-        while traces.len() > 10 {
-            assert!(traces.pop().is_some());
-            traces.shrink();
-        }
-        assert!(
-            traces.memory_bytes() < most / 10,
-            "{} of {most}",
-            traces.memory_bytes()
-        );
-        for n in 99_990..100_000 {
-            let hash = traces.hasher.hash(id(n));
-            let place = traces.find(id(n), hash).unwrap();
-            assert_eq!(traces.at(place).stored, n);
-        }
-    }
-}
+mod tests;
