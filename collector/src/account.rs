@@ -11,7 +11,9 @@
 use std::collections::BTreeMap;
 
 use tracepipe_otlp::SpanDefect;
-use tracepipe_sampling::PolicyStats;
+use tracepipe_sampling::SamplingStats;
+
+use crate::decision_log::LogFigures;
 
 /// How a request came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -177,20 +179,8 @@ pub struct Account {
 pub struct SamplingFigures {
     /// Names of the policies, in the order of the configuration.
     pub policies: Vec<String>,
-    /// What each policy did, in the same order.
-    pub policy_stats: Vec<PolicyStats>,
-    /// Traces kept by decision.
-    pub sampled_traces: u64,
-    /// Traces dropped by decision.
-    pub not_sampled_traces: u64,
-    /// Traces seen for the first time.
-    pub new_traces: u64,
-    /// Traces waiting for a decision.
-    pub open_traces: u64,
-    /// Traces decided before their time because `num_traces` was reached.
-    pub decided_early_num_traces: u64,
-    /// Traces decided before their time because the process ends.
-    pub decided_early_shutdown: u64,
-    /// Spans that followed a remembered decision to keep.
-    pub late_kept: u64,
+    /// What the trace table counted; its policies in the same order.
+    pub stats: SamplingStats,
+    /// About the files with decisions, if there are any.
+    pub decision_log: Option<LogFigures>,
 }

@@ -1,15 +1,16 @@
-//! `batch` and `resource`: kept traces become batches, each with the configured resource attributes.
+//! `batch`: kept traces become batches.
 
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tracepipe_config::{AttributeValue, BatchSettings, ResourceAction, ResourceOp};
 use tracepipe_otlp::TraceId;
-use tracepipe_otlp::edit::{ResourceEdit, ResourceEditOp, Value, apply_resource_edits};
+use tracepipe_otlp::edit::{ResourceEdit, ResourceEditOp, Value};
 
-use crate::ingest::SampledTrace;
+use crate::ingest::SampledTraces;
 use crate::limiter::{Held, MemoryLimiter};
 
 /// What the exporters share: whole traces, encoded once.
@@ -47,11 +48,11 @@ pub struct Batcher {
     /// Zero: no such bound.
     send_batch_size: u64,
     send_batch_max_size: u64,
-    edits: Vec<ResourceEdit>,
     limiter: MemoryLimiter,
-    request: Vec<u8>,
-    /// The place of `request` in the memory account.
-    held: Vec<Held>,
+    /// What the batch is made of, in order, and its place in the memory account.
+    pieces: Vec<(Bytes, Rc<Held>)>,
+    /// Bytes of all pieces.
+    bytes: usize,
     traces: Vec<TraceInBatch>,
     span_count: u64,
     /// When the batch that is being filled must go.
@@ -62,7 +63,7 @@ pub struct Batcher {
 
 impl Batcher {
     /// An empty batcher. Without `batch` each trace is a batch.
-    pub fn new(batch: Option<&BatchSettings>, resource: &[ResourceAction], limiter: MemoryLimiter) -> Self {
+    pub fn new(batch: Option<&BatchSettings>, limiter: MemoryLimiter) -> Self {
         let one_by_one = BatchSettings {
             timeout: Duration::ZERO,
             send_batch_size: 1,
@@ -73,10 +74,9 @@ impl Batcher {
             timeout: batch.timeout,
             send_batch_size: batch.send_batch_size,
             send_batch_max_size: batch.send_batch_max_size,
-            edits: resource.iter().map(edit).collect(),
             limiter,
-            request: Vec::new(),
-            held: Vec::new(),
+            pieces: Vec::new(),
+            bytes: 0,
             traces: Vec::new(),
             span_count: 0,
             due: None,
@@ -88,27 +88,42 @@ impl Batcher {
         self.due
     }
 
-    /// Adds a trace. Gives the batches that are full: the one before it when the trace would make it too large, and
-    /// the one it filled.
-    pub fn push(&mut self, now: Duration, trace: &SampledTrace) -> [Option<Arc<SpanBatch>>; 2] {
-        let too_many =
-            self.send_batch_max_size > 0 && self.span_count + trace.span_count > self.send_batch_max_size;
-        let too_large = too_many || self.request.len() + trace.spans.len() > BATCH_BYTES_MAX;
-        let before = if too_large { self.take() } else { None };
-        let start = self.request.len();
-        apply_resource_edits(&trace.spans, &self.edits, &mut self.request);
-        self.held
-            .push(self.limiter.hold((self.request.len() - start) as u64));
-        self.traces.push(TraceInBatch {
-            trace_id: trace.trace_id,
-            range: start..self.request.len(),
-            span_count: trace.span_count,
-        });
-        self.span_count += trace.span_count;
-        self.due.get_or_insert(now + self.timeout);
-        let full = (self.send_batch_size > 0 && self.span_count >= self.send_batch_size)
-            || self.request.len() >= BATCH_BYTES_MAX;
-        [before, if full { self.take() } else { None }]
+    /// Adds traces. Gives the batches that are full: one before a trace that would make it too large, and one that a
+    /// trace has filled.
+    pub fn push(&mut self, now: Duration, released: SampledTraces) -> Vec<Arc<SpanBatch>> {
+        let SampledTraces { spans, traces, held } = released;
+        let held = Rc::new(held);
+        let mut full = Vec::new();
+        // Where in `spans` the traces begin that are in the batch being filled.
+        let mut from = 0;
+        for trace in traces {
+            let length = trace.range.len();
+            let too_many =
+                self.send_batch_max_size > 0 && self.span_count + trace.span_count > self.send_batch_max_size;
+            if too_many || self.bytes + length > BATCH_BYTES_MAX {
+                self.add_piece(&spans, from..trace.range.start, &held);
+                from = trace.range.start;
+                full.extend(self.take());
+            }
+            let end = trace.range.end;
+            let start = self.bytes;
+            self.bytes += length;
+            self.span_count += trace.span_count;
+            self.traces.push(TraceInBatch {
+                range: start..self.bytes,
+                ..trace
+            });
+            self.due.get_or_insert(now + self.timeout);
+            if (self.send_batch_size > 0 && self.span_count >= self.send_batch_size)
+                || self.bytes >= BATCH_BYTES_MAX
+            {
+                self.add_piece(&spans, from..end, &held);
+                from = end;
+                full.extend(self.take());
+            }
+        }
+        self.add_piece(&spans, from..spans.len(), &held);
+        full
     }
 
     /// The batch as it is; none when it is empty.
@@ -117,11 +132,19 @@ impl Batcher {
         if self.traces.is_empty() {
             return None;
         }
-        let mut request = std::mem::take(&mut self.request);
-        request.shrink_to_fit();
-        self.held.clear();
-        let request = Bytes::from(request);
-        let held = self.limiter.hold(request.len() as u64);
+        let pieces = std::mem::take(&mut self.pieces);
+        let bytes = std::mem::take(&mut self.bytes);
+        let held = self.limiter.hold(bytes as u64);
+        let request = match <[_; 1]>::try_from(pieces) {
+            Ok([(only, _)]) => only,
+            Err(pieces) => {
+                let mut request = Vec::with_capacity(bytes);
+                pieces
+                    .iter()
+                    .for_each(|(piece, _)| request.extend_from_slice(piece));
+                Bytes::from(request)
+            }
+        };
         Some(Arc::new(SpanBatch {
             request,
             traces: std::mem::take(&mut self.traces),
@@ -129,6 +152,17 @@ impl Batcher {
             _held: held,
         }))
     }
+
+    fn add_piece(&mut self, spans: &Bytes, range: Range<usize>, held: &Rc<Held>) {
+        if !range.is_empty() {
+            self.pieces.push((spans.slice(range), Rc::clone(held)));
+        }
+    }
+}
+
+/// The `resource` processor's actions as edits of wire bytes.
+pub fn resource_edits(actions: &[ResourceAction]) -> Vec<ResourceEdit> {
+    actions.iter().map(edit).collect()
 }
 
 fn edit(action: &ResourceAction) -> ResourceEdit {

@@ -2,9 +2,11 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the one place")]
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The process's monotonic clock: durations since its start.
+use tokio::time::Instant;
+
+/// The process's monotonic clock: durations since its start. It is the runtime's, which tests can set.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     start: Instant,

@@ -53,7 +53,10 @@ impl Exporter {
                 Backend::Xray(XrayExporter::build(xray, limiter.clone()).await?),
                 u64::MAX,
             ),
-            ExporterKind::Otlp(otlp) => (Backend::Otlp(OtlpExporter::build(otlp)?), otlp.queue.queue_size),
+            ExporterKind::Otlp(otlp) => (
+                Backend::Otlp(OtlpExporter::build(otlp, limiter.clone())?),
+                otlp.queue.queue_size,
+            ),
             ExporterKind::Debug(debug) => (Backend::Debug(DebugExporter::new(debug)), u64::MAX),
         };
         Ok(Self {

@@ -5,6 +5,8 @@
 //! Names follow upstream's where the meaning is the same (`otelcol_*`, without `_total`, as its default reader has
 //! them), `tracepipe_*` for the rest.
 
+mod sampling;
+
 use std::fmt::Write;
 
 use crate::account::{Account, ExporterAccount, Requests, Transport, TransportAccount};
@@ -278,69 +280,7 @@ fn exporters_into(text: &mut Exposition, exporters: &[ExporterAccount]) {
 
 /// The figures that dashboards made for the OpenTelemetry Collector look for.
 fn upstream_into(text: &mut Exposition, account: &Account) {
-    let sampling = &account.sampling;
-    const TRACES_SAMPLED: &str = "otelcol_processor_tail_sampling_count_traces_sampled";
-    text.family(
-        TRACES_SAMPLED,
-        "counter",
-        "Traces that each policy wanted or did not want.",
-    );
-    for (policy, stats) in sampling.policies.iter().zip(&sampling.policy_stats) {
-        text.sample(
-            TRACES_SAMPLED,
-            &[("policy", policy), ("sampled", "true")],
-            stats.wanted_traces,
-        );
-        text.sample(
-            TRACES_SAMPLED,
-            &[("policy", policy), ("sampled", "false")],
-            stats.unwanted_traces,
-        );
-    }
-    const KEPT: &str = "tracepipe_tail_sampling_traces_kept";
-    text.family(
-        KEPT,
-        "counter",
-        "Traces kept, by the policy that kept them: the first that wanted them.",
-    );
-    for (policy, stats) in sampling.policies.iter().zip(&sampling.policy_stats) {
-        text.sample(KEPT, &[("policy", policy)], stats.sampled_traces);
-    }
-    const GLOBAL: &str = "otelcol_processor_tail_sampling_global_count_traces_sampled";
-    text.family(GLOBAL, "counter", "Traces decided.");
-    text.sample(GLOBAL, &[("sampled", "true")], sampling.sampled_traces);
-    text.sample(GLOBAL, &[("sampled", "false")], sampling.not_sampled_traces);
-    const EARLY: &str = "tracepipe_tail_sampling_traces_decided_early";
-    text.family(EARLY, "counter", "Traces decided before their time, by reason.");
-    text.sample(
-        EARLY,
-        &[("reason", "num_traces")],
-        sampling.decided_early_num_traces,
-    );
-    text.sample(EARLY, &[("reason", "shutdown")], sampling.decided_early_shutdown);
-    for (name, kind, help, value) in [
-        (
-            "otelcol_processor_tail_sampling_new_trace_id_received",
-            "counter",
-            "Traces seen for the first time.",
-            sampling.new_traces,
-        ),
-        (
-            "otelcol_processor_tail_sampling_sampling_traces_on_memory",
-            "gauge",
-            "Traces waiting for a decision.",
-            sampling.open_traces,
-        ),
-        (
-            "tracepipe_tail_sampling_late_spans_kept",
-            "counter",
-            "Spans that came after their trace had been kept, and followed it.",
-            sampling.late_kept,
-        ),
-    ] {
-        text.family(name, kind, help);
-        text.sample(name, &[], value);
-    }
+    sampling::into(text, &account.sampling);
     text.family(
         "otelcol_exporter_sent_spans",
         "counter",

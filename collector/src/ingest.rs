@@ -4,23 +4,28 @@
 //! out a kept trace when the caller has room for it. All are synchronous: the tasks that call them are in
 //! `pipeline.rs`.
 
+mod sampler;
+
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tracepipe_config::TailSamplingSettings;
+use tracepipe_otlp::edit::ResourceEdit;
 use tracepipe_otlp::proto;
-use tracepipe_otlp::store::{Chain, SpanStore, encode_string_attribute};
+use tracepipe_otlp::store::{CHUNK_BYTES, Chain, SpanStore};
 use tracepipe_otlp::walk::{RequestWalk, WalkError};
 use tracepipe_otlp::{SpanDefect, TraceId};
-use tracepipe_sampling::{Discarded, Placement, PolicyStats, Sampled, TraceTable};
+use tracepipe_sampling::{Discarded, PolicyError, PolicyWatch};
 
 use crate::account::{IngestAccount, SamplingFigures};
+use crate::batcher::TraceInBatch;
 use crate::clock::Clock;
+use crate::decision_log::Record;
 use crate::limiter::{Held, MemoryLimiter};
+use sampler::{Leaving, Sampler};
 
 /// The ingest owner as its tasks share it: one thread, so a `RefCell` is enough.
 pub type SharedIngest = Rc<RefCell<Ingest>>;
@@ -28,15 +33,13 @@ pub type SharedIngest = Rc<RefCell<Ingest>>;
 /// The span attribute that names the policy that kept the trace.
 pub const POLICY_ATTRIBUTE: &str = "tailsampling.policy";
 
-/// Field number of `Span.attributes` in the OTLP protobuf.
-const SPAN_ATTRIBUTES: u32 = 9;
+/// Kept traces leave the store together until they have this many bytes: a wake-up of the export owner and a buffer for
+/// many traces instead of for each.
+const RELEASED_BYTES: usize = 64 * 1024;
 
-/// Bytes of a chunk of the span store. Small enough that an idle collector holds little, large enough that a chunk
-/// holds hundreds of spans and is freed by one call.
-const CHUNK_BYTES: usize = 256 * 1024;
-
-/// The account's name for spans kept because nothing samples.
-const NO_SAMPLING: &str = "no_tail_sampling";
+/// A kept trace with more bytes than this leaves in parts of about this many, one after the other: what leaves is in
+/// memory twice for a moment, and a giant must not be.
+const TRACE_PART_BYTES: u64 = 1024 * 1024;
 
 /// What the sender of an accepted request is told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,17 +48,39 @@ pub struct Accepted {
     rejected: Vec<(SpanDefect, u64)>,
 }
 
-/// A kept trace, or a late part of one, on its way to the exporters.
+/// Kept traces, and late parts of such, on their way to the exporters.
 #[derive(Debug)]
-pub struct SampledTrace {
-    /// Its id.
-    pub trace_id: TraceId,
-    /// An encoded `ExportTraceServiceRequest` with this trace's spans.
+pub struct SampledTraces {
+    /// An encoded `ExportTraceServiceRequest` with the spans of all of them, resources edited.
     pub spans: Bytes,
-    /// How many spans that are.
-    pub span_count: u64,
-    /// Its place in the memory account.
+    /// Where each lies in `spans`; at least one.
+    pub traces: Vec<TraceInBatch>,
+    /// Their place in the memory account.
     pub held: Held,
+}
+
+/// Why none of a request's spans was taken.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAccepted {
+    /// The bytes are no `ExportTraceServiceRequest`.
+    #[error(transparent)]
+    Malformed(#[from] WalkError),
+    /// `num_traces` wait and `block_on_overflow` is set. It can be sent again.
+    #[error("too many traces wait for their decision")]
+    NumTraces,
+}
+
+/// Walks a request away from the ingest owner, with what its policies look for.
+pub struct Walker {
+    watch: Option<PolicyWatch>,
+}
+
+/// A walked request whose spans are being placed, some at a time.
+#[derive(Debug, Default)]
+pub struct Placing {
+    /// Index of the next span.
+    next: usize,
+    accepted: Accepted,
 }
 
 /// Walk, sampling and span store.
@@ -67,24 +92,12 @@ pub struct Ingest {
     walk: RequestWalk,
     store: SpanStore,
     sampler: Sampler,
-    /// Told when there is a first deadline.
+    /// The rest of a kept trace of which the first parts have left.
+    leaving: Option<Leaving>,
+    /// Told when the next deadline comes earlier than was known.
     deadline_changed: Rc<Notify>,
     /// Told when there is something to release.
     released: Rc<Notify>,
-}
-
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
-enum Sampler {
-    Tail {
-        table: TraceTable<Chain>,
-        /// The policies' names, and each as the encoded attribute that is added to the spans it keeps.
-        policies: Vec<(String, Vec<u8>)>,
-    },
-    /// Without `tail_sampling` everything is kept: each request is released as one piece.
-    All {
-        released: VecDeque<(TraceId, Chain)>,
-        traces: u64,
-    },
 }
 
 // === impl Accepted ===
@@ -114,43 +127,71 @@ impl Accepted {
     }
 }
 
+// === impl Walker ===
+
+impl Walker {
+    /// Walks one request.
+    ///
+    /// # Errors
+    /// As [`Ingest::accept`].
+    pub fn walk(self, request: &[u8]) -> Result<RequestWalk, WalkError> {
+        let mut walk = RequestWalk::new();
+        match self.watch {
+            Some(mut watch) => walk.walk_with(request, &mut watch)?,
+            None => walk.walk(request)?,
+        }
+        Ok(walk)
+    }
+}
+
 // === impl Ingest ===
 
 impl Ingest {
-    /// An empty owner.
-    pub fn new(settings: Option<&TailSamplingSettings>, limiter: MemoryLimiter, clock: Clock) -> Self {
-        // Trace ids and contents are chosen by senders: seeds of this process keep them from choosing hash collisions.
-        let sampler = match settings {
-            Some(settings) => Sampler::Tail {
-                table: TraceTable::new(settings, rand::random()),
-                policies: settings
-                    .policies
-                    .iter()
-                    .map(|policy| {
-                        let attribute =
-                            encode_string_attribute(SPAN_ATTRIBUTES, POLICY_ATTRIBUTE, &policy.name);
-                        (policy.name.clone(), attribute)
-                    })
-                    .collect(),
-            },
-            None => Sampler::All {
-                released: VecDeque::new(),
-                traces: 0,
-            },
-        };
-        Self {
-            account: IngestAccount::default(),
-            clock,
-            limiter,
-            walk: RequestWalk::new(),
-            store: SpanStore::new(CHUNK_BYTES, rand::random()),
-            sampler,
-            deadline_changed: Rc::new(Notify::new()),
-            released: Rc::new(Notify::new()),
-        }
+    /// An empty owner. `edits` are done on each resource that leaves.
+    ///
+    /// # Errors
+    /// [`PolicyError`], which the configuration finds too.
+    pub fn new(
+        settings: Option<&TailSamplingSettings>,
+        edits: Vec<ResourceEdit>,
+        limiter: MemoryLimiter,
+        clock: Clock,
+    ) -> Result<Self, PolicyError> {
+        Self::seeded(settings, edits, limiter, clock, rand::random())
     }
 
-    /// Told when there is a first deadline after there was none.
+    /// As [`Self::new`], with a seed for the trace table: fingerprints of decisions depend on it.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn seeded(
+        settings: Option<&TailSamplingSettings>,
+        edits: Vec<ResourceEdit>,
+        limiter: MemoryLimiter,
+        clock: Clock,
+        seed: u64,
+    ) -> Result<Self, PolicyError> {
+        // Trace ids and contents are chosen by senders: seeds that they do not know keep them from choosing hash
+        // collisions.
+        Ok(Self {
+            account: IngestAccount::default(),
+            clock,
+            walk: RequestWalk::new(),
+            store: SpanStore::new(CHUNK_BYTES, rand::random()).with_edits(edits),
+            sampler: Sampler::new(settings, limiter.ceiling(), seed)?,
+            leaving: None,
+            limiter,
+            deadline_changed: Rc::new(Notify::new()),
+            released: Rc::new(Notify::new()),
+        })
+    }
+
+    /// The clock that it goes by.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Told when [`Self::next_deadline`] comes earlier than it was.
     pub fn deadline_changed(&self) -> Rc<Notify> {
         Rc::clone(&self.deadline_changed)
     }
@@ -163,55 +204,97 @@ impl Ingest {
     /// Takes the spans of one encoded `ExportTraceServiceRequest`.
     ///
     /// # Errors
-    /// [`WalkError`] when the bytes are not such a message; then none of its spans was taken.
-    pub fn accept(&mut self, request: &[u8]) -> Result<Accepted, WalkError> {
-        if let Err(error) = self.walk.walk(request) {
-            self.publish_memory();
-            return Err(error);
-        }
-        let now = self.clock.now();
-        let had_deadline = self.next_deadline().is_some();
-        let accepted = self.place_spans(now, request);
-        self.walk.clear();
+    /// [`NotAccepted`]; then none of its spans was taken.
+    pub fn accept(&mut self, request: &[u8]) -> Result<Accepted, NotAccepted> {
+        let walked = match &mut self.sampler {
+            Sampler::Tail(tail) => self.walk.walk_with(request, &mut tail.watch),
+            Sampler::All { .. } => self.walk.walk(request),
+        };
+        let mut walk = std::mem::take(&mut self.walk);
+        let taken = match walked {
+            Err(error) => Err(error.into()),
+            Ok(()) if !self.sampler.has_room_for(walk.spans()) => Err(NotAccepted::NumTraces),
+            Ok(()) => {
+                let mut placing = Placing::default();
+                self.place(&mut placing, &walk, request, usize::MAX);
+                Ok(placing.accepted)
+            }
+        };
+        walk.clear();
+        self.walk = walk;
         self.settle();
-        if !had_deadline && self.next_deadline().is_some() {
-            self.deadline_changed.notify_one();
+        taken
+    }
+
+    /// What walks a request elsewhere, for [`Self::accept_some`].
+    pub fn walker(&self) -> Walker {
+        Walker {
+            watch: match &self.sampler {
+                Sampler::Tail(tail) => Some(tail.watch.clone()),
+                Sampler::All { .. } => None,
+            },
         }
-        Ok(accepted)
+    }
+
+    /// Takes at most `spans_max` more spans of a request that was walked elsewhere. Gives what its sender is to be told
+    /// once all are taken.
+    ///
+    /// # Errors
+    /// [`NotAccepted::NumTraces`], the first time only; then none of its spans was taken.
+    pub fn accept_some(
+        &mut self,
+        placing: &mut Placing,
+        walk: &RequestWalk,
+        request: &[u8],
+        spans_max: usize,
+    ) -> Result<Option<Accepted>, NotAccepted> {
+        if placing.next == 0 && !self.sampler.has_room_for(walk.spans()) {
+            return Err(NotAccepted::NumTraces);
+        }
+        self.place(placing, walk, request, spans_max);
+        self.settle();
+        let is_whole = placing.next >= walk.spans().len();
+        Ok(is_whole.then(|| std::mem::take(&mut placing.accepted)))
+    }
+
+    /// From now on decisions are noted for [`Self::new_decisions`].
+    pub fn record_decisions(&mut self) {
+        self.sampler.record_decisions();
+    }
+
+    /// The decisions since this was asked last, oldest first, and their place in the memory account.
+    pub fn new_decisions(&mut self) -> (Vec<Record>, Held) {
+        let decisions = self.sampler.new_decisions();
+        let held = self.limiter.hold(size_of_val(&decisions[..]) as u64);
+        (decisions, held)
+    }
+
+    /// Remembers a decision of a former process. To be called before the first request, oldest first.
+    pub fn restore(&mut self, record: Record) {
+        self.sampler.restore(record);
     }
 
     /// The time of the next decision.
     pub fn next_deadline(&self) -> Option<Duration> {
-        match &self.sampler {
-            Sampler::Tail { table, .. } => table.poll_timeout(),
-            Sampler::All { .. } => None,
-        }
+        self.sampler.next_deadline()
     }
 
     /// Decides every trace whose time has come.
     pub fn run_decisions(&mut self) {
-        let now = self.clock.now();
-        if let Sampler::Tail { table, .. } = &mut self.sampler {
-            table.on_timeout(now);
-        }
+        self.sampler.decide_due(self.clock.now());
         self.settle();
     }
 
     /// Decides everything now, on what is known.
     pub fn decide_all(&mut self) {
-        if let Sampler::Tail { table, .. } = &mut self.sampler {
-            table.decide_all();
-        }
+        self.sampler.decide_all();
         self.settle();
         self.released.notify_one();
     }
 
     /// True when a kept trace waits for [`Self::pop_released`].
     pub fn has_released(&self) -> bool {
-        match &self.sampler {
-            Sampler::Tail { table, .. } => table.has_release(),
-            Sampler::All { released, .. } => !released.is_empty(),
-        }
+        self.leaving.is_some() || self.sampler.has_released()
     }
 
     /// True when no trace waits for anything.
@@ -219,53 +302,59 @@ impl Ingest {
         self.account.buffered == 0
     }
 
-    /// The next kept trace, copied out of the store. Call it when there is room for it.
-    pub fn pop_released(&mut self) -> Option<SampledTrace> {
-        let (trace_id, policy, chain) = match &mut self.sampler {
-            Sampler::Tail { table, .. } => {
-                let Sampled {
-                    trace_id,
-                    policy,
-                    stored,
-                    ..
-                } = table.poll_release()?;
-                (trace_id, policy.index(), stored)
-            }
-            Sampler::All { released, .. } => {
-                let (trace_id, chain) = released.pop_front()?;
-                (trace_id, 0, chain)
-            }
-        };
-        let attribute = match &self.sampler {
-            Sampler::Tail { policies, .. } => {
-                policies.get(policy).map_or(&[][..], |(_, attribute)| attribute)
-            }
-            Sampler::All { .. } => &[],
-        };
+    /// The next kept traces, copied out of the store. Call it when there is room for them.
+    pub fn pop_released(&mut self) -> Option<SampledTraces> {
         let mut spans = Vec::new();
-        self.store.write_trace(&chain, attribute, &mut spans);
+        let mut traces = Vec::new();
+        while spans.len() < RELEASED_BYTES
+            && let Some(trace) = self.write_released(&mut spans)
+        {
+            traces.push(trace);
+        }
+        if traces.is_empty() {
+            return None;
+        }
+        self.publish_memory();
+        // It may wait long in a queue that counts bytes, not room.
+        if spans.capacity() - spans.len() > spans.len() / 4 {
+            spans.shrink_to_fit();
+        }
+        let held = self.limiter.hold(spans.capacity() as u64);
+        Some(SampledTraces {
+            spans: spans.into(),
+            traces,
+            held,
+        })
+    }
+
+    /// Moves the next kept trace, or a part of a large one, from the store to the end of `spans`.
+    fn write_released(&mut self, spans: &mut Vec<u8>) -> Option<TraceInBatch> {
+        let mut leaving = self.next_leaving()?;
+        let (trace_id, policy) = (leaving.trace_id, leaving.policy);
+        let chain = if leaving.chain.bytes() > TRACE_PART_BYTES {
+            let part = self.store.split_front(&mut leaving.chain, TRACE_PART_BYTES);
+            self.leaving = Some(leaving).filter(|rest| !rest.chain.is_empty());
+            part
+        } else {
+            leaving.chain
+        };
+        let start = spans.len();
+        self.store
+            .write_trace(&chain, self.sampler.attribute(policy), spans);
         let span_count = u64::from(chain.spans());
         self.store.release(chain);
         self.account.buffered -= span_count;
         self.account.keep(policy, span_count);
-        self.publish_memory();
-        let held = self.limiter.hold(spans.len() as u64);
-        Some(SampledTrace {
+        Some(TraceInBatch {
             trace_id,
-            spans: spans.into(),
+            range: start..spans.len(),
             span_count,
-            held,
         })
     }
 
     /// Gives up every trace that was decided to be kept, because nobody takes it any more.
     pub fn lose_released(&mut self, reason: &'static str) {
-        loop {
-            let chain = match &mut self.sampler {
-                Sampler::Tail { table, .. } => table.poll_release().map(|sampled| sampled.stored),
-                Sampler::All { released, .. } => released.pop_front().map(|(_, chain)| chain),
-            };
-            let Some(chain) = chain else { return };
+        while let Some(Leaving { chain, .. }) = self.next_leaving() {
             let spans = u64::from(chain.spans());
             self.store.release(chain);
             self.account.buffered -= spans;
@@ -275,62 +364,34 @@ impl Ingest {
 
     /// The sampler's own figures.
     pub fn figures(&self) -> SamplingFigures {
-        match &self.sampler {
-            Sampler::Tail { table, policies } => {
-                let stats = table.stats();
-                SamplingFigures {
-                    policies: policies.iter().map(|(name, _)| name.clone()).collect(),
-                    policy_stats: stats.policies.clone(),
-                    sampled_traces: stats.sampled_traces,
-                    not_sampled_traces: stats.not_sampled_traces,
-                    new_traces: stats.new_traces,
-                    open_traces: stats.open_traces,
-                    decided_early_num_traces: stats.decided_early_num_traces,
-                    decided_early_shutdown: stats.decided_early_shutdown,
-                    late_kept: stats.late_kept_spans,
-                }
-            }
-            Sampler::All { traces, .. } => SamplingFigures {
-                policies: vec![NO_SAMPLING.to_owned()],
-                policy_stats: vec![PolicyStats {
-                    sampled_traces: *traces,
-                    ..PolicyStats::default()
-                }],
-                sampled_traces: *traces,
-                new_traces: *traces,
-                ..SamplingFigures::default()
-            },
-        }
+        self.sampler.figures()
     }
 
-    /// Puts each good span of the walked request where it belongs.
-    fn place_spans(&mut self, now: Duration, request: &[u8]) -> Accepted {
-        let mut accepted = Accepted::default();
+    fn next_leaving(&mut self) -> Option<Leaving> {
+        self.leaving.take().or_else(|| self.sampler.next_released())
+    }
+
+    /// Puts each good span of the walked request where it belongs, `spans_max` at most.
+    fn place(&mut self, placing: &mut Placing, walk: &RequestWalk, request: &[u8], spans_max: usize) {
+        let now = self.clock.now();
+        let deadline_before = self.next_deadline();
         let mut context = None;
-        let mut whole_request: Option<(TraceId, Chain)> = None;
-        for head in self.walk.spans() {
+        let mut unsampled: Option<(TraceId, Chain)> = None;
+        let spans = &walk.spans()[placing.next..];
+        let spans = &spans[..spans.len().min(spans_max)];
+        for head in spans {
             self.account.accepted += 1;
             if let Some(defect) = head.defect {
                 *self.account.rejected.entry(defect).or_default() += 1;
-                accepted.reject(defect);
+                placing.accepted.reject(defect);
                 continue;
             }
             let record = &request[head.record.clone()];
             // A request is bounded far below 4 GiB.
             let record_len = u32::try_from(record.len()).unwrap_or(u32::MAX);
-            let chain = match &mut self.sampler {
-                Sampler::Tail { table, .. } => match table.on_span(now, head, record_len) {
-                    Placement::Buffer(chain) | Placement::Late(chain) => chain,
-                    Placement::Drop => {
-                        self.account.dropped_late += 1;
-                        continue;
-                    }
-                },
-                Sampler::All { .. } => {
-                    &mut whole_request
-                        .get_or_insert_with(|| (head.trace_id, Chain::default()))
-                        .1
-                }
+            let Some(chain) = self.sampler.place(now, head, record_len, &mut unsampled) else {
+                self.account.dropped_late += 1;
+                continue;
             };
             let context = match context {
                 Some((index, id)) if index == head.context => id,
@@ -338,7 +399,7 @@ impl Ingest {
                     if let Some((_, finished)) = context.take() {
                         self.store.end(finished);
                     }
-                    let id = self.store.begin(request, self.walk.context(head.context));
+                    let id = self.store.begin(request, walk.context(head.context));
                     context = Some((head.context, id));
                     id
                 }
@@ -346,14 +407,17 @@ impl Ingest {
             self.store.append(chain, context, record);
             self.account.buffered += 1;
         }
+        placing.next += spans.len();
         if let Some((_, finished)) = context {
             self.store.end(finished);
         }
-        if let (Sampler::All { released, traces }, Some(whole)) = (&mut self.sampler, whole_request) {
-            *traces += 1;
-            released.push_back(whole);
+        if let Some(together) = unsampled {
+            self.sampler.release(together);
         }
-        accepted
+        let comes_earlier = |next| deadline_before.is_none_or(|before| next < before);
+        if self.next_deadline().is_some_and(comes_earlier) {
+            self.deadline_changed.notify_one();
+        }
     }
 
     /// Carries out what needs no room elsewhere: dropped traces leave the store.
@@ -367,10 +431,7 @@ impl Ingest {
     }
 
     fn discard(&mut self) {
-        let Sampler::Tail { table, .. } = &mut self.sampler else {
-            return;
-        };
-        while let Some(Discarded { stored, spans, .. }) = table.poll_discard() {
+        while let Some(Discarded { stored, spans, .. }) = self.sampler.next_discarded() {
             self.store.release(stored);
             self.account.buffered -= u64::from(spans);
             self.account.dropped_by_policy += u64::from(spans);
@@ -378,11 +439,7 @@ impl Ingest {
     }
 
     fn publish_memory(&self) {
-        let table = match &self.sampler {
-            Sampler::Tail { table, .. } => table.memory_bytes(),
-            Sampler::All { .. } => 0,
-        };
-        let held = self.store.memory_bytes() + table + self.walk.memory_bytes();
+        let held = self.store.memory_bytes() + self.sampler.memory_bytes() + self.walk.memory_bytes();
         self.limiter.set_buffered(held as u64);
     }
 }

@@ -7,6 +7,7 @@ pub mod account;
 pub mod admin;
 pub mod batcher;
 pub mod clock;
+pub mod decision_log;
 pub mod exporter;
 pub mod exposition;
 pub mod ingest;

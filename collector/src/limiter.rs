@@ -1,18 +1,34 @@
 //! The memory limiter: who may take how many bytes, decided before they are taken.
 //!
-//! Two figures are watched. The *account* is exact and instant: bytes of requests being read ([`Reservation`]), what
-//! the span store and the trace table hold, what kept spans hold until they are exported ([`Held`]). The *resident
-//! size* is what the kernel says, read every `check_interval`; it also knows what the allocator has not given back.
-//! A request is refused when either would pass `limit - spike`.
+//! Three figures are watched. The *account* is exact and instant: bytes of requests being read ([`Reservation`]), what
+//! the span store and the trace table hold, what kept spans and connections hold ([`Held`]). The *resident size* is what
+//! the kernel says of the process, the *group* what it says of its cgroup: they also know what is in no account
+//! (fragments, buffers of libraries, of sockets), and are read a few times a second. Between two readings they are
+//! assumed to grow with the account, so neither can be outrun.
+//!
+//! | figure | refuses above | why |
+//! |---|---|---|
+//! | account | `limit - spike` | the spike is for what was admitted already and still grows |
+//! | resident size | half of the spike more | pages that were freed and not yet given back are used again first: at the account's own bound they would refuse what fits |
+//! | cgroup | 15/16 of its limit | beyond its limit the kernel kills |
+//!
+//! Where the cgroup's limit is below `limit_mib`, it takes its place and the spike shrinks with it.
+
+mod readings;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use tracepipe_config::MemoryLimiterSettings;
 
+pub use readings::{Readings, Sources};
+
 /// What part of the limit the export queues may fill, in percent; then the oldest batch is dropped and counted.
 /// The rest has to hold the traces that wait for a decision.
 const EXPORT_QUEUE_PERCENT: u64 = 40;
+
+/// This part of a cgroup's limit is left to what the kernel counts there and the process cannot see.
+const GROUP_RESERVE_DIVISOR: u64 = 16;
 
 /// The memory limiter; clones share one account.
 #[derive(Debug, Clone)]
@@ -22,10 +38,14 @@ pub struct MemoryLimiter {
 
 #[derive(Debug)]
 struct Shared {
-    /// The process stays below this many bytes.
+    /// The process stays below this many bytes, by its configuration.
     limit: u64,
+    /// What of `limit` is not given to requests.
+    spike: u64,
+    /// The limit that counts: `limit`, or less where the cgroup gives less.
+    ceiling: AtomicU64,
     /// New requests are refused above this many.
-    soft_limit: u64,
+    soft_limit: AtomicU64,
     /// Resident size before the first request: code, stacks, runtimes, TLS roots.
     base: AtomicU64,
     /// Bytes of requests that are being read or walked.
@@ -34,30 +54,45 @@ struct Shared {
     buffered: AtomicU64,
     /// Bytes of kept spans on their way out, and of connections.
     held: AtomicU64,
-    /// The resident size at the last check.
+    /// The last readings, and the account at that time.
     resident: AtomicU64,
+    group: AtomicU64,
+    group_max: AtomicU64,
+    accounted_then: AtomicU64,
     /// Whether the limit has been reached and not been left again, to log each once.
     refusing: AtomicBool,
 }
 
-/// A request was refused because of memory. It can be sent again.
+/// A request was refused because of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OverLimit;
+pub enum OverLimit {
+    /// There is no room now. It can be sent again.
+    Now,
+    /// It alone needs more than there ever is.
+    Ever,
+}
 
 // === impl MemoryLimiter ===
 
 impl MemoryLimiter {
     /// A limiter with an empty account.
     pub fn new(settings: &MemoryLimiterSettings) -> Self {
+        let limit = settings.limit_bytes;
+        let spike = settings.spike_bytes.min(limit);
         Self {
             shared: Arc::new(Shared {
-                limit: settings.limit_bytes,
-                soft_limit: settings.limit_bytes.saturating_sub(settings.spike_bytes),
+                limit,
+                spike,
+                ceiling: AtomicU64::new(limit),
+                soft_limit: AtomicU64::new(limit - spike),
                 base: AtomicU64::new(0),
                 reserved: AtomicU64::new(0),
                 buffered: AtomicU64::new(0),
                 held: AtomicU64::new(0),
                 resident: AtomicU64::new(0),
+                group: AtomicU64::new(0),
+                group_max: AtomicU64::new(u64::MAX),
+                accounted_then: AtomicU64::new(0),
                 refusing: AtomicBool::new(false),
             }),
         }
@@ -66,12 +101,22 @@ impl MemoryLimiter {
     /// Says what the process needs before any request: the account starts from there.
     pub fn set_base(&self, resident: u64) {
         self.shared.base.store(resident, Relaxed);
-        self.shared.resident.store(resident, Relaxed);
     }
 
     /// Says what the kernel reports now.
-    pub fn set_resident(&self, resident: u64) {
-        self.shared.resident.store(resident, Relaxed);
+    pub fn set_readings(&self, readings: Readings) {
+        let shared = &self.shared;
+        let group_limit = readings.group_limit.unwrap_or(u64::MAX);
+        let group_max = group_limit - group_limit / GROUP_RESERVE_DIVISOR;
+        let ceiling = shared.limit.min(group_max);
+        let spike = share(shared.spike, ceiling, shared.limit);
+        if shared.ceiling.swap(ceiling, Relaxed) != ceiling {
+            shared.soft_limit.store(ceiling - spike, Relaxed);
+        }
+        shared.group_max.store(group_max, Relaxed);
+        shared.group.store(readings.group_used.unwrap_or(0), Relaxed);
+        shared.resident.store(readings.resident, Relaxed);
+        shared.accounted_then.store(self.accounted(), Relaxed);
     }
 
     /// Says what the span store and the trace table hold now.
@@ -82,13 +127,14 @@ impl MemoryLimiter {
     /// Room for `bytes` of a request, or a refusal.
     ///
     /// # Errors
-    /// [`OverLimit`] when the account or the resident size would pass the soft limit.
+    /// [`OverLimit`] when a figure would pass its bound.
     pub fn try_reserve(&self, bytes: u64) -> Result<Reservation, OverLimit> {
-        self.admit(bytes)?;
-        Ok(Reservation {
+        let mut reservation = Reservation {
             limiter: self.clone(),
-            bytes,
-        })
+            bytes: 0,
+        };
+        reservation.grow(bytes)?;
+        Ok(reservation)
     }
 
     /// Accounts for what is never refused: kept spans, connections.
@@ -102,12 +148,32 @@ impl MemoryLimiter {
 
     /// The most bytes that waiting batches may hold, for all exporters together.
     pub fn export_queue_bytes_max(&self) -> u64 {
-        self.shared.limit / 100 * EXPORT_QUEUE_PERCENT
+        self.ceiling() / 100 * EXPORT_QUEUE_PERCENT
+    }
+
+    /// The limit that counts, in bytes: the configured one, or less where the cgroup gives less.
+    pub fn ceiling(&self) -> u64 {
+        self.shared.ceiling.load(Relaxed)
+    }
+
+    /// New requests are refused above this many bytes.
+    pub fn soft_limit(&self) -> u64 {
+        self.shared.soft_limit.load(Relaxed)
+    }
+
+    /// True when the configured limit does not fit into the cgroup.
+    pub fn is_cut_by_group(&self) -> bool {
+        self.ceiling() < self.shared.limit
     }
 
     /// True when what the process needs before any request is above the soft limit already.
     pub fn leaves_no_room(&self) -> bool {
-        self.shared.base.load(Relaxed) >= self.shared.soft_limit
+        self.shared.base.load(Relaxed) >= self.soft_limit()
+    }
+
+    /// True when more than three quarters of what requests may have is used: time to take little at once.
+    pub fn is_tight(&self) -> bool {
+        self.accounted() > self.soft_limit() / 4 * 3
     }
 
     /// What the account comes to, in bytes, base included.
@@ -119,34 +185,58 @@ impl MemoryLimiter {
             + shared.held.load(Relaxed)
     }
 
-    /// The resident size at the last check, in bytes.
+    /// The resident size at the last reading, in bytes.
     pub fn resident(&self) -> u64 {
         self.shared.resident.load(Relaxed)
     }
 
-    fn admit(&self, bytes: u64) -> Result<(), OverLimit> {
-        let used = self.accounted().max(self.resident());
-        if used + bytes > self.shared.soft_limit {
-            if !self.shared.refusing.swap(true, Relaxed) {
-                tracing::warn!(
-                    used_bytes = used,
-                    soft_limit_bytes = self.shared.soft_limit,
-                    "memory limit reached: requests are refused, senders will retry"
-                );
-            }
-            return Err(OverLimit);
+    fn check(&self, had: u64, more: u64) -> Result<(), OverLimit> {
+        let shared = &self.shared;
+        let soft_limit = self.soft_limit();
+        let accounted = self.accounted() + more;
+        let grown = accounted.saturating_sub(shared.accounted_then.load(Relaxed));
+        let fits = accounted <= soft_limit
+            && self.resident() + grown <= midway(soft_limit, self.ceiling())
+            && shared.group.load(Relaxed).saturating_add(grown) <= shared.group_max.load(Relaxed);
+        if fits {
+            self.log_room(accounted, soft_limit);
+            return Ok(());
         }
-        // A tenth below the limit, so that a sender at the limit does not choose how often this is logged.
-        if self.shared.refusing.load(Relaxed) && used < self.shared.soft_limit / 10 * 9 {
+        if shared.base.load(Relaxed) + had + more > soft_limit {
+            return Err(OverLimit::Ever);
+        }
+        if !shared.refusing.swap(true, Relaxed) {
+            tracing::warn!(
+                accounted_bytes = accounted,
+                soft_limit_bytes = soft_limit,
+                resident_bytes = self.resident(),
+                cgroup_bytes = shared.group.load(Relaxed),
+                "memory limit reached: requests are refused, senders will retry"
+            );
+        }
+        Err(OverLimit::Now)
+    }
+
+    /// A tenth below the limit, so that a sender at the limit does not choose how often this is logged.
+    fn log_room(&self, accounted: u64, soft_limit: u64) {
+        if self.shared.refusing.load(Relaxed) && accounted < soft_limit / 10 * 9 {
             self.shared.refusing.store(false, Relaxed);
             tracing::info!(
-                used_bytes = used,
+                accounted_bytes = accounted,
                 "memory is back under the limit: requests are accepted"
             );
         }
-        self.shared.reserved.fetch_add(bytes, Relaxed);
-        Ok(())
     }
+}
+
+/// `part` of `old` as the same part of `new`.
+fn share(part: u64, new: u64, old: u64) -> u64 {
+    let scaled = u128::from(part) * u128::from(new) / u128::from(old.max(1));
+    u64::try_from(scaled).unwrap_or(u64::MAX)
+}
+
+fn midway(low: u64, high: u64) -> u64 {
+    low + high.saturating_sub(low) / 2
 }
 
 /// Bytes of one request, given back when dropped.
@@ -156,15 +246,33 @@ pub struct Reservation {
     bytes: u64,
 }
 
+// === impl Reservation ===
+
 impl Reservation {
     /// Room for `more` bytes of the same request.
     ///
     /// # Errors
     /// [`OverLimit`]; what was reserved before stays reserved until the reservation is dropped.
     pub fn grow(&mut self, more: u64) -> Result<(), OverLimit> {
-        self.limiter.admit(more)?;
+        self.check(more)?;
         self.bytes += more;
+        self.limiter.shared.reserved.fetch_add(more, Relaxed);
         Ok(())
+    }
+
+    /// Whether there is room for `more` bytes now, without taking it.
+    ///
+    /// # Errors
+    /// [`OverLimit`], as [`Self::grow`].
+    pub fn check(&self, more: u64) -> Result<(), OverLimit> {
+        self.limiter.check(self.bytes, more)
+    }
+
+    /// Gives back `less` bytes that the request does not need any more.
+    pub fn shrink(&mut self, less: u64) {
+        let less = less.min(self.bytes);
+        self.bytes -= less;
+        self.limiter.shared.reserved.fetch_sub(less, Relaxed);
     }
 }
 
@@ -181,6 +289,21 @@ pub struct Held {
     bytes: u64,
 }
 
+// === impl Held ===
+
+impl Held {
+    /// Says that it is this many bytes now.
+    pub fn set(&mut self, bytes: u64) {
+        let held = &self.limiter.shared.held;
+        if bytes >= self.bytes {
+            held.fetch_add(bytes - self.bytes, Relaxed);
+        } else {
+            held.fetch_sub(self.bytes - bytes, Relaxed);
+        }
+        self.bytes = bytes;
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         self.limiter.shared.held.fetch_sub(self.bytes, Relaxed);
@@ -188,49 +311,4 @@ impl Drop for Held {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn limiter() -> MemoryLimiter {
-        MemoryLimiter::new(&MemoryLimiterSettings {
-            check_interval: Duration::from_secs(1),
-            limit_bytes: 1_000,
-            spike_bytes: 200,
-        })
-    }
-
-    #[test]
-    fn a_reservation_is_given_back_wherever_it_is_dropped() {
-        let limiter = limiter();
-        let mut reservation = limiter.try_reserve(500).unwrap();
-        reservation.grow(300).unwrap();
-        assert_eq!(reservation.grow(1), Err(OverLimit));
-        assert_eq!(limiter.try_reserve(1).err(), Some(OverLimit));
-        drop(reservation);
-        assert_eq!(limiter.accounted(), 0);
-        assert!(limiter.try_reserve(800).is_ok());
-    }
-
-    #[test]
-    fn requests_are_refused_above_limit_minus_spike_whoever_holds_the_bytes() {
-        let limiter = limiter();
-        limiter.set_base(100);
-        limiter.set_buffered(300);
-        let held = limiter.hold(300);
-        assert!(limiter.try_reserve(100).is_ok());
-        assert!(limiter.try_reserve(101).is_err());
-        drop(held);
-        assert!(limiter.try_reserve(400).is_ok());
-    }
-
-    #[test]
-    fn a_resident_size_above_the_account_refuses_as_well() {
-        let limiter = limiter();
-        limiter.set_resident(900);
-        assert!(limiter.try_reserve(1).is_err());
-        limiter.set_resident(700);
-        assert!(limiter.try_reserve(1).is_ok());
-    }
-}
+mod tests;

@@ -18,8 +18,16 @@ use super::progress::Progress;
 use super::retry::Backoff;
 use crate::batcher::SpanBatch;
 use crate::clock::Clock;
+use crate::limiter::MemoryLimiter;
 
 const EXPORT_TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
+/// Most bytes of an answer (OTLP specification, "Maximum Message Size"): it says at most how many spans were rejected.
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What a compressor holds while it works on a batch, beside the batch and what comes of it; on the safe side.
+const GZIP_BYTES: u64 = 512 * 1024;
+const ZSTD_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The exporter.
 pub(crate) struct OtlpExporter {
@@ -28,6 +36,7 @@ pub(crate) struct OtlpExporter {
     compression: Option<CompressionEncoding>,
     retry: RetrySettings,
     consumers: u64,
+    limiter: MemoryLimiter,
     clock: Clock,
 }
 
@@ -47,7 +56,7 @@ impl OtlpExporter {
     ///
     /// # Errors
     /// A file of certificate authorities that cannot be read; an address or header that gRPC cannot send.
-    pub(crate) fn build(settings: &OtlpExporterSettings) -> anyhow::Result<Self> {
+    pub(crate) fn build(settings: &OtlpExporterSettings, limiter: MemoryLimiter) -> anyhow::Result<Self> {
         let (scheme, tls) = match &settings.tls {
             ClientTls::Insecure => ("http", None),
             ClientTls::Secure { ca_file: None } => {
@@ -80,6 +89,7 @@ impl OtlpExporter {
             },
             retry: settings.retry.clone(),
             consumers: settings.queue.num_consumers,
+            limiter,
             clock: Clock::start(),
         })
     }
@@ -143,7 +153,8 @@ impl OtlpExporter {
 
     /// How many spans the backend says it rejected.
     async fn send(&self, batch: Bytes) -> Result<u64, Status> {
-        let mut grpc = Grpc::new(self.channel.clone());
+        let _held = self.limiter.hold(copies(batch.len() as u64, self.compression));
+        let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
         if let Some(encoding) = self.compression {
             grpc = grpc.send_compressed(encoding);
         }
@@ -162,6 +173,15 @@ impl OtlpExporter {
     }
 }
 
+/// Bytes that a batch takes while it is being sent, beside its own: as a gRPC message, and compressed.
+fn copies(batch_bytes: u64, compression: Option<CompressionEncoding>) -> u64 {
+    match compression {
+        None => batch_bytes,
+        Some(CompressionEncoding::Zstd) => 2 * batch_bytes + ZSTD_BYTES,
+        Some(_) => 2 * batch_bytes + GZIP_BYTES,
+    }
+}
+
 fn headers(settings: &OtlpExporterSettings) -> anyhow::Result<MetadataMap> {
     let mut headers = MetadataMap::with_capacity(settings.headers.len());
     for (name, value) in &settings.headers {
@@ -177,8 +197,17 @@ fn headers(settings: &OtlpExporterSettings) -> anyhow::Result<MetadataMap> {
     Ok(headers)
 }
 
+/// How tonic's message begins when an answer is longer than [`ANSWER_BYTES_MAX`].
+const TOO_LARGE_ANSWER: &str = "Error, decoded message length too large";
+
 /// OTLP specification, "Failures": which codes may be tried again. RESOURCE_EXHAUSTED only when the server says when.
+///
+/// The exception is what tonic makes of an answer that is too large: it speaks of OUT_OF_RANGE as well, but the backend
+/// had the batch, and would say the same again.
 fn classify(status: &Status) -> Failure {
+    if status.code() == Code::OutOfRange && status.message().starts_with(TOO_LARGE_ANSWER) {
+        return Failure::Permanent("answer_too_large");
+    }
     let after = retry_info(status.details());
     match status.code() {
         Code::Ok => Failure::Permanent("ok"),
@@ -279,35 +308,4 @@ impl Decoder for BytesCodec {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn is_retryable(status: &Status) -> bool {
-        matches!(classify(status), Failure::Retryable { .. })
-    }
-
-    #[test]
-    fn resource_exhausted_is_tried_again_only_when_the_server_says_when() {
-        assert!(!is_retryable(&Status::resource_exhausted("")));
-        let details = proto::Status {
-            code: 8,
-            message: String::new(),
-            details: vec![proto::Any {
-                type_url: "type.googleapis.com/google.rpc.RetryInfo".into(),
-                value: proto::RetryInfo {
-                    retry_delay: Some(proto::Duration { seconds: 2, nanos: 5 }),
-                }
-                .encode_to_vec(),
-            }],
-        };
-        let status = Status::with_details(Code::ResourceExhausted, "", details.encode_to_vec().into());
-        assert!(is_retryable(&status));
-        assert_eq!(retry_info(status.details()), Some(Duration::new(2, 5)));
-    }
-
-    #[test]
-    fn a_message_that_is_wrong_is_never_sent_twice() {
-        assert!(!is_retryable(&Status::invalid_argument("")));
-        assert!(is_retryable(&Status::unavailable("")));
-    }
-}
+mod tests;

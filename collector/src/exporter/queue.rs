@@ -76,7 +76,7 @@ impl SendingQueue {
     }
 
     /// The oldest batch, when there is one; none once the queue is closed and empty.
-    pub(super) async fn take(&self) -> Option<(Arc<SpanBatch>, Progress)> {
+    pub(crate) async fn take(&self) -> Option<(Arc<SpanBatch>, Progress)> {
         loop {
             if let Some(taken) = self.try_take() {
                 // Another consumer may have been told of a push that this one has taken up.

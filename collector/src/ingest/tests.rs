@@ -3,7 +3,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use prost::Message;
 use tracepipe_config::{
-    DecisionCacheSettings, MemoryLimiterSettings, PolicyKind, PolicySettings, StatusCode,
+    DecisionCacheSettings, MemoryLimiterSettings, PolicyKind, PolicySettings, SimplePolicy, StatusCode,
     TailSamplingSettings,
 };
 use tracepipe_otlp::view::{AnyValue, decode_traces};
@@ -24,24 +24,31 @@ fn limiter() -> MemoryLimiter {
 fn errors_only() -> TailSamplingSettings {
     TailSamplingSettings {
         decision_wait: Duration::from_secs(3600),
+        decision_wait_after_root_received: None,
         num_traces: 1_000,
+        block_on_overflow: false,
+        maximum_trace_size_bytes: None,
+        sample_on_first_match: false,
+        record_policy: true,
         expected_new_traces_per_sec: 0,
         decision_cache: DecisionCacheSettings {
             sampled_cache_size: 1_000,
             non_sampled_cache_size: 1_000,
+            directory: None,
         },
         policies: vec![PolicySettings {
             name: "errors".into(),
-            kind: PolicyKind::StatusCode {
+            kind: PolicyKind::Simple(SimplePolicy::StatusCode {
                 status_codes: vec![StatusCode::Error],
-            },
+            }),
         }],
     }
 }
 
 fn ingest(settings: Option<&TailSamplingSettings>) -> (Ingest, MemoryLimiter) {
     let limiter = limiter();
-    (Ingest::new(settings, limiter.clone(), Clock::start()), limiter)
+    let ingest = Ingest::new(settings, Vec::new(), limiter.clone(), Clock::start()).unwrap();
+    (ingest, limiter)
 }
 
 fn span(trace: u8, span: u8, status: i32) -> proto::Span {
@@ -71,8 +78,26 @@ fn request(spans: Vec<proto::Span>) -> Vec<u8> {
     .encode_to_vec()
 }
 
-fn released(ingest: &mut Ingest) -> Vec<SampledTrace> {
-    std::iter::from_fn(|| ingest.pop_released()).collect()
+/// One kept trace, or a late part of one.
+struct Kept {
+    trace_id: TraceId,
+    span_count: u64,
+    spans: Bytes,
+    _held: Rc<Held>,
+}
+
+fn released(ingest: &mut Ingest) -> Vec<Kept> {
+    let mut kept = Vec::new();
+    while let Some(SampledTraces { spans, traces, held }) = ingest.pop_released() {
+        let held = Rc::new(held);
+        kept.extend(traces.into_iter().map(|trace| Kept {
+            trace_id: trace.trace_id,
+            span_count: trace.span_count,
+            spans: spans.slice(trace.range),
+            _held: Rc::clone(&held),
+        }));
+    }
+    kept
 }
 
 /// The identity of the account, term by term.
@@ -254,4 +279,173 @@ fn a_request_of_many_small_spans_holds_no_memory_once_they_are_dropped() {
     assert!(ingest.is_empty());
     // Requests are refused by this figure: what the walk needed must not be in it any more.
     assert!(limiter.accounted() < 1 << 20, "{}", limiter.accounted());
+}
+
+/// What the spans of released traces are called.
+fn names(released: &[Kept]) -> Vec<String> {
+    released
+        .iter()
+        .flat_map(|it| decode_traces(&it.spans).unwrap())
+        .flat_map(|it| it.scope_spans)
+        .flat_map(|it| it.spans)
+        .map(|span| span.name.to_string())
+        .collect()
+}
+
+/// A limit of which a sixteenth is 1 MiB.
+fn with_a_small_limit(settings: &TailSamplingSettings) -> (Ingest, MemoryLimiter) {
+    let limiter = MemoryLimiter::new(&MemoryLimiterSettings {
+        check_interval: Duration::from_secs(1),
+        limit_bytes: 16 << 20,
+        spike_bytes: 0,
+    });
+    let ingest = Ingest::new(Some(settings), Vec::new(), limiter.clone(), Clock::start()).unwrap();
+    (ingest, limiter)
+}
+
+fn large_span(trace: u8, status: i32) -> proto::Span {
+    proto::Span {
+        name: "x".repeat(10_000),
+        ..span(trace, 1, status)
+    }
+}
+
+#[test]
+fn a_giant_trace_is_decided_early_and_what_comes_of_it_later_follows() {
+    let (mut ingest, limiter) = with_a_small_limit(&errors_only());
+    ingest.accept(&request(vec![span(3, 1, ERROR)])).unwrap();
+    for trace in [1, 2] {
+        // The first is kept, the second is not; each is 4 MB.
+        let status = if trace == 1 { ERROR } else { 0 };
+        for _ in 0..400 {
+            ingest.accept(&request(vec![large_span(trace, status)])).unwrap();
+        }
+        assert_balanced(&ingest);
+    }
+    let stats = ingest.figures().stats;
+    assert_eq!((stats.decided_early_giant, stats.open_traces), (2, 1));
+    // Of the second nothing is held any more, of the first what waits to leave.
+    assert!(limiter.accounted() < 6 << 20, "{}", limiter.accounted());
+    assert_eq!(
+        ingest.account.dropped_by_policy + ingest.account.dropped_late,
+        400
+    );
+    let mut most = 0;
+    let mut spans = 0;
+    while let Some(piece) = ingest.pop_released() {
+        most = most.max(piece.spans.len());
+        spans += piece.traces.iter().map(|part| part.span_count).sum::<u64>();
+        assert!(piece.traces.iter().all(|part| part.trace_id == TraceId([1; 16])));
+        assert_balanced(&ingest);
+    }
+    assert_eq!(spans, 400);
+    // In parts of a megabyte: what leaves is in memory twice for a moment.
+    assert!(most < 1_200_000, "{most}");
+    ingest.decide_all();
+    assert_eq!(names(&released(&mut ingest)), ["span 1"]);
+    assert!(ingest.is_empty());
+}
+
+#[test]
+fn the_rest_of_a_giant_that_nobody_takes_any_more_is_lost_and_counted() {
+    let (mut ingest, _) = with_a_small_limit(&errors_only());
+    for _ in 0..300 {
+        ingest.accept(&request(vec![large_span(1, ERROR)])).unwrap();
+    }
+    let first = ingest.pop_released().unwrap();
+    let taken: u64 = first.traces.iter().map(|part| part.span_count).sum();
+    assert!(taken < 300 && ingest.has_released());
+    ingest.lose_released("export_gone");
+    assert_eq!(ingest.account.lost, [("export_gone", 300 - taken)].into());
+    assert!(ingest.is_empty() && !ingest.has_released());
+    assert_balanced(&ingest);
+}
+
+#[test]
+fn with_block_on_overflow_requests_with_new_traces_wait_until_there_is_room() {
+    let settings = TailSamplingSettings {
+        num_traces: 2,
+        block_on_overflow: true,
+        ..errors_only()
+    };
+    let (mut ingest, _) = ingest(Some(&settings));
+    ingest
+        .accept(&request(vec![span(1, 1, 0), span(2, 1, 0)]))
+        .unwrap();
+    let refused = ingest.accept(&request(vec![span(1, 2, 0), span(3, 1, 0)]));
+    assert_eq!(refused, Err(NotAccepted::NumTraces));
+    // Nothing of it was taken, and traces that are there go on.
+    assert_eq!(ingest.account.accepted, 2);
+    ingest.accept(&request(vec![span(2, 2, ERROR)])).unwrap();
+    ingest.decide_all();
+    ingest
+        .accept(&request(vec![span(1, 2, 0), span(3, 1, 0)]))
+        .unwrap();
+    assert_balanced(&ingest);
+}
+
+#[test]
+fn spans_name_their_policy_only_when_they_are_to() {
+    let settings = TailSamplingSettings {
+        record_policy: false,
+        ..errors_only()
+    };
+    let (mut ingest, _) = ingest(Some(&settings));
+    let bytes = request(vec![span(1, 1, ERROR)]);
+    ingest.accept(&bytes).unwrap();
+    ingest.decide_all();
+    assert_eq!(released(&mut ingest)[0].spans, bytes);
+}
+
+#[test]
+fn a_request_taken_in_slices_is_taken_as_a_whole_one() {
+    let spans: Vec<_> = (1..=100)
+        .map(|number| span(number % 7 + 1, number, if number == 50 { ERROR } else { 0 }))
+        .chain([span(0, 0, 0)])
+        .collect();
+    let bytes = request(spans);
+    let (mut whole, _) = ingest(Some(&errors_only()));
+    let (mut sliced, _) = ingest(Some(&errors_only()));
+    let accepted = whole.accept(&bytes).unwrap();
+    let walk = sliced.walker().walk(&bytes).unwrap();
+    let mut placing = Placing::default();
+    let slices = std::iter::repeat_with(|| sliced.accept_some(&mut placing, &walk, &bytes, 9).unwrap());
+    assert_eq!(slices.flatten().next(), Some(accepted));
+    assert_eq!(sliced.account, whole.account);
+    for ingest in [&mut whole, &mut sliced] {
+        ingest.decide_all();
+        assert_balanced(ingest);
+    }
+    assert_eq!(names(&released(&mut sliced)), names(&released(&mut whole)));
+}
+
+#[test]
+fn late_spans_follow_a_decision_of_a_former_process() {
+    let settings = errors_only();
+    let seeded = || Ingest::seeded(Some(&settings), Vec::new(), limiter(), Clock::start(), 7).unwrap();
+    let mut former = seeded();
+    former.record_decisions();
+    former
+        .accept(&request(vec![span(1, 1, ERROR), span(2, 2, 0)]))
+        .unwrap();
+    former.decide_all();
+    let (decisions, _) = former.new_decisions();
+    assert_eq!(decisions.len(), 2);
+    assert_eq!(former.new_decisions().0, []);
+
+    let mut restarted = seeded();
+    decisions.into_iter().for_each(|it| restarted.restore(it));
+    restarted
+        .accept(&request(vec![span(1, 3, 0), span(2, 4, ERROR), span(3, 5, 0)]))
+        .unwrap();
+    assert_eq!(names(&released(&mut restarted)), ["span 3"]);
+    assert_eq!(restarted.account.dropped_late, 1);
+    assert_eq!(restarted.account.buffered, 1);
+    // Of a policy that is no more: as if it had never been decided.
+    let mut others = seeded();
+    others.restore(Record {
+        fingerprint: 1,
+        policy: Some(5),
+    });
+    assert_balanced(&others);
 }

@@ -1,15 +1,14 @@
 //! Reading a request's body: under the limiter, under a size bound, under a time bound.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use super::inflate;
 use super::pieces::Pieces;
 use super::rejection::Rejection;
+use super::shared::Reading;
 use crate::limiter::{MemoryLimiter, Reservation};
 
 /// A body must be whole after this long. OTLP clients give up after 10 s by default; a sender of a byte a second
@@ -34,12 +33,15 @@ pub(crate) enum Framing {
 
 /// How a body was compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Encoding {
-    /// Not at all.
-    Identity,
-    /// gzip (RFC 1952), one member or several.
+pub(crate) enum Compression {
+    /// gzip (RFC 1952).
     Gzip,
+    /// zstd (RFC 8878).
+    Zstd,
 }
+
+/// What a sender may say of the compressions that are taken.
+pub(crate) const COMPRESSIONS: &str = "gzip, zstd or none";
 
 /// Bytes of one request together with their place in the memory account.
 #[derive(Debug)]
@@ -59,7 +61,30 @@ pub(crate) struct BodyReader<'a> {
     /// How the message lies in the body.
     pub(crate) framing: Framing,
     /// Told how many bytes came from the wire, also when reading fails or is given up.
-    pub(crate) wire_bytes: &'a Cell<u64>,
+    pub(crate) reading: &'a Reading<'a>,
+}
+
+// === impl Compression ===
+
+impl Compression {
+    /// The compression that a header names; none: the bytes are as they are.
+    ///
+    /// # Errors
+    /// [`Rejection::Encoding`] when it names another, or several.
+    pub(crate) fn of(header: Option<&[u8]>) -> Result<Option<Self>, Rejection> {
+        let named = header.unwrap_or_default().trim_ascii();
+        // Names of codings do not depend on case (RFC 9110, section 8.4.1).
+        if named.is_empty() || named.eq_ignore_ascii_case(b"identity") {
+            Ok(None)
+        } else if named.eq_ignore_ascii_case(b"gzip") {
+            Ok(Some(Self::Gzip))
+        } else if named.eq_ignore_ascii_case(b"zstd") {
+            Ok(Some(Self::Zstd))
+        } else {
+            let named = String::from_utf8_lossy(named).chars().take(200).collect();
+            Err(Rejection::Encoding(named))
+        }
+    }
 }
 
 // === impl BodyReader ===
@@ -69,7 +94,11 @@ impl BodyReader<'_> {
     ///
     /// # Errors
     /// [`Rejection`] when there is no room, it is too large, too slow or breaks off.
-    pub(crate) async fn read(&self, body: Incoming, announced: Option<u64>) -> Result<Admitted, Rejection> {
+    pub(crate) async fn read(
+        &self,
+        body: &mut Incoming,
+        announced: Option<u64>,
+    ) -> Result<Admitted, Rejection> {
         if announced.is_some_and(|length| length > self.wire_bytes_max()) {
             return Err(self.too_large());
         }
@@ -79,32 +108,20 @@ impl BodyReader<'_> {
         }
     }
 
-    /// Undoes the compression of what [`Self::read`] gave.
-    ///
-    /// # Errors
-    /// [`Rejection`] when the inflated message has no room, is too large or is not valid.
-    pub(crate) fn decompress(&self, admitted: Admitted, encoding: Encoding) -> Result<Admitted, Rejection> {
-        match encoding {
-            Encoding::Identity => Ok(admitted),
-            Encoding::Gzip => {
-                let mut reservation = self.limiter.try_reserve(0)?;
-                let bytes = inflate::gunzip(&admitted.bytes, self.max_bytes, &mut reservation)?;
-                Ok(Admitted { bytes, reservation })
-            }
-        }
-    }
-
-    async fn read_frames(&self, mut body: Incoming, announced: Option<u64>) -> Result<Admitted, Rejection> {
+    async fn read_frames(&self, body: &mut Incoming, announced: Option<u64>) -> Result<Admitted, Rejection> {
         let mut reservation = self.limiter.try_reserve(REQUEST_BYTES)?;
+        // What cannot fit is refused before it comes.
+        let announced = announced.unwrap_or(0);
+        reservation.check(announced)?;
         let mut pieces = Pieces::default();
         let mut prefix = [0; PREFIX_BYTES];
         // The bound of a message fits into memory, so it fits into a usize.
-        let mut expected = announced.unwrap_or(0) as usize;
+        let mut expected = announced as usize;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_broken| Rejection::BrokenOff)?;
             let Ok(data) = frame.into_data() else { continue };
-            self.wire_bytes.set(self.wire_bytes.get() + data.len() as u64);
-            if self.wire_bytes.get() > self.wire_bytes_max() {
+            self.reading.came(data.len() as u64);
+            if self.reading.wire_bytes() > self.wire_bytes_max() {
                 return Err(self.too_large());
             }
             if self.framing == Framing::Grpc && pieces.len() < PREFIX_BYTES {
@@ -113,6 +130,7 @@ impl BodyReader<'_> {
                 prefix[had..had + come].copy_from_slice(&data[..come]);
                 if had + come == PREFIX_BYTES {
                     expected = self.announced_by(prefix)?;
+                    reservation.check(expected as u64)?;
                 }
             }
             pieces.push(&data, expected, &mut reservation)?;

@@ -4,7 +4,6 @@
 //! more, and answers an oversize message with OUT_OF_RANGE, which OTLP clients repeat for ever. A unary call is a
 //! 5-byte prefix and a message; with it both protocols share one body reader. Codes and status headers are tonic's.
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::io::Cursor;
 use std::rc::Rc;
@@ -15,15 +14,20 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use prost::Message;
+use prost::Message as _;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tracepipe_otlp::proto;
 
-use super::body::{Admitted, BodyReader, Encoding, Framing, PREFIX_BYTES};
+use super::body::{BodyReader, Compression, Framing, PREFIX_BYTES};
+use super::connections::drive;
+use super::message::{Format, Message};
+use super::peer::Peer;
+use super::rejection::Rejection;
+use super::shared::Reading;
 use super::unary_body::UnaryBody;
-use super::{Reading, Rejection, Shared, drive};
+use super::wire::Wire;
 use crate::ingest::Accepted;
 
 const SERVICES: &str = "/opentelemetry.proto.collector.";
@@ -39,6 +43,9 @@ const HEADERS_BYTES_MAX: u32 = 16 * 1024;
 /// A connection from which nothing came for so long is asked whether it is alive, and closed without an answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(20);
+/// A call must be over after this long: its body has 10 s, a long request some more to be worked on, and the sender must
+/// take the answer. A peer that grants no window would hold its stream for ever.
+const STREAM_TIME_MAX: Duration = Duration::from_secs(30);
 /// Streams reset by the peer before we looked at them: more ends the connection (CVE-2023-44487).
 const PENDING_RESETS_MAX: usize = 20;
 
@@ -50,7 +57,7 @@ const BEGINNING_BYTES: usize = 24 + 9;
 const BEGINNING_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Serves one connection.
-pub(super) async fn serve(stream: TcpStream, shared: Rc<Shared>, mut closing: watch::Receiver<bool>) {
+pub(super) async fn serve(stream: TcpStream, peer: Rc<Peer>, mut closing: watch::Receiver<bool>) {
     // hyper waits for the beginning without end. It is read here, and given to hyper as if it came from the socket.
     let (mut read, write) = stream.into_split();
     let mut beginning = [0; BEGINNING_BYTES];
@@ -59,10 +66,15 @@ pub(super) async fn serve(stream: TcpStream, shared: Rc<Shared>, mut closing: wa
             Ok(Ok(_)) => {}
             Ok(Err(_)) | Err(_) => return,
         },
+        () = peer.told_to_leave() => return,
         _ = closing.wait_for(|closing| *closing) => return,
     }
     let stream = tokio::io::join(Cursor::new(beginning).chain(read), write);
-    let service = service_fn(move |request| answer(request, Rc::clone(&shared)));
+    let stream = Wire::new(stream, Rc::clone(&peer));
+    let service = {
+        let peer = Rc::clone(&peer);
+        service_fn(move |request| answer(request, Rc::clone(&peer)))
+    };
     let connection = hyper::server::conn::http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
@@ -73,53 +85,64 @@ pub(super) async fn serve(stream: TcpStream, shared: Rc<Shared>, mut closing: wa
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE_ANSWER)
         .serve_connection(TokioIo::new(stream), service);
-    drive(connection, |connection| connection.graceful_shutdown(), closing).await;
+    drive(
+        connection,
+        |connection| connection.graceful_shutdown(),
+        &peer,
+        closing,
+    )
+    .await;
 }
 
-/// Runs a connection's streams on the ingest owner's own thread.
+/// Runs a connection's streams on the ingest owner's own thread. A stream that has not ended after [`STREAM_TIME_MAX`] is
+/// reset: its sender does not take the answer.
 #[derive(Clone, Copy)]
 struct LocalExecutor;
 
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
     fn execute(&self, stream: F) {
-        tokio::task::spawn_local(stream);
+        tokio::task::spawn_local(tokio::time::timeout(STREAM_TIME_MAX, stream));
     }
 }
 
-async fn answer(request: Request<Incoming>, shared: Rc<Shared>) -> Result<Response<UnaryBody>, Infallible> {
-    let reading = Reading::begin(&shared);
-    let read = read(request, &shared, &reading.wire_bytes).await;
-    Ok(match reading.end(read) {
+async fn answer(request: Request<Incoming>, peer: Rc<Peer>) -> Result<Response<UnaryBody>, Infallible> {
+    let reading = Reading::begin(&peer);
+    let read = read(request, &peer, &reading).await;
+    Ok(match reading.end(read).await {
         Ok(accepted) => success(&accepted),
         Err(rejection) => failure(&rejection),
     })
 }
 
-async fn read(
-    request: Request<Incoming>,
-    shared: &Shared,
-    wire_bytes: &Cell<u64>,
-) -> Result<Admitted, Rejection> {
+async fn read(request: Request<Incoming>, peer: &Peer, reading: &Reading<'_>) -> Result<Message, Rejection> {
+    let shared = &peer.shared;
     check_path(request.uri().path())?;
     check_content_type(request.headers())?;
-    let encoding = encoding(request.headers())?;
+    let named = Compression::of(request.headers().get("grpc-encoding").map(HeaderValue::as_bytes))?;
     let reader = BodyReader {
         limiter: &shared.limiter,
         max_bytes: shared.max_request_bytes,
         framing: Framing::Grpc,
-        wire_bytes,
+        reading,
     };
     let announced = announced(request.headers());
-    let read = reader.read(request.into_body(), announced).await;
-    let mut admitted = read?;
-    let compressed = unframe(&mut admitted.bytes, shared.max_request_bytes)?;
-    match (compressed, encoding) {
-        (false, _) => Ok(admitted),
-        (true, Encoding::Identity) => Err(Rejection::Malformed(
-            "the message is marked as compressed but grpc-encoding names nothing".into(),
-        )),
-        (true, encoding @ Encoding::Gzip) => reader.decompress(admitted, encoding),
-    }
+    // A body that is not read to its end is reset when it is dropped, once the answer has gone out: with NO_ERROR, so
+    // that the sender reads the answer (RFC 9113, section 8.1).
+    let mut admitted = reader.read(&mut request.into_body(), announced).await?;
+    let compression = match (unframe(&mut admitted.bytes, shared.max_request_bytes)?, named) {
+        (false, _) => None,
+        (true, Some(compression)) => Some(compression),
+        (true, None) => {
+            return Err(Rejection::Malformed(
+                "the message is marked as compressed but grpc-encoding names nothing".into(),
+            ));
+        }
+    };
+    Ok(Message {
+        admitted,
+        compression,
+        format: Format::Protobuf,
+    })
 }
 
 fn check_path(path: &str) -> Result<(), Rejection> {
@@ -145,16 +168,6 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Rejection> {
     Err(Rejection::ContentType(
         String::from_utf8_lossy(given).chars().take(200).collect(),
     ))
-}
-
-fn encoding(headers: &HeaderMap) -> Result<Encoding, Rejection> {
-    match headers.get("grpc-encoding").map(HeaderValue::as_bytes) {
-        None | Some(b"identity") => Ok(Encoding::Identity),
-        Some(b"gzip") => Ok(Encoding::Gzip),
-        Some(other) => Err(Rejection::Encoding(
-            String::from_utf8_lossy(other).chars().take(200).collect(),
-        )),
-    }
 }
 
 fn announced(headers: &HeaderMap) -> Option<u64> {
@@ -211,9 +224,10 @@ fn failure(rejection: &Rejection) -> Response<UnaryBody> {
         tonic::Status::with_details(rejection.grpc_code(), rejection.message(), Bytes::from(details));
     let mut response = status.into_http::<UnaryBody>();
     if matches!(rejection, Rejection::Encoding(_)) {
-        response
-            .headers_mut()
-            .insert("grpc-accept-encoding", HeaderValue::from_static("identity,gzip"));
+        response.headers_mut().insert(
+            "grpc-accept-encoding",
+            HeaderValue::from_static("identity,gzip,zstd"),
+        );
     }
     response
 }

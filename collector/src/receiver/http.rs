@@ -1,24 +1,30 @@
 //! OTLP over HTTP/1.1: `POST /v1/traces` with protobuf or JSON.
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http_body::Body as _;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use prost::Message;
+use prost::Message as _;
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tracepipe_otlp::json::traces_json_to_protobuf;
 
-use super::body::{Admitted, BodyReader, Encoding, Framing};
+use super::body::{BODY_TIME_MAX, BodyReader, Compression, Framing};
+use super::connections::drive;
+use super::message::{Format, Message};
+use super::peer::Peer;
+use super::rejection::Rejection;
+use super::shared::{Reading, Shared};
 use super::unary_body::UnaryBody;
-use super::{Reading, Rejection, Shared, drive};
+use super::wire::Wire;
 use crate::ingest::Accepted;
 
 /// A request's head must be whole after this long.
@@ -27,14 +33,8 @@ const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// Bytes buffered for a connection's next head or piece of body.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
-/// The content type of a request, which is also that of its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Protobuf,
-    Json,
-}
-
 impl Format {
+    /// An answer has the content type of its request.
     fn content_type(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Protobuf => "application/x-protobuf",
@@ -44,41 +44,59 @@ impl Format {
 }
 
 /// Serves one connection.
-pub(super) async fn serve(stream: TcpStream, shared: Rc<Shared>, closing: watch::Receiver<bool>) {
-    let service = service_fn(move |request| answer(request, Rc::clone(&shared)));
+pub(super) async fn serve(stream: TcpStream, peer: Rc<Peer>, closing: watch::Receiver<bool>) {
+    let service = {
+        let peer = Rc::clone(&peer);
+        service_fn(move |request| answer(request, Rc::clone(&peer)))
+    };
+    let stream = Wire::new(stream, Rc::clone(&peer));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    drive(connection, |connection| connection.graceful_shutdown(), closing).await;
+    drive(
+        connection,
+        |connection| connection.graceful_shutdown(),
+        &peer,
+        closing,
+    )
+    .await;
 }
 
-async fn answer(request: Request<Incoming>, shared: Rc<Shared>) -> Result<Response<UnaryBody>, Infallible> {
+async fn answer(request: Request<Incoming>, peer: Rc<Peer>) -> Result<Response<UnaryBody>, Infallible> {
     let format = format(request.headers());
-    let reading = Reading::begin(&shared);
-    let read = read(request, format, &shared, &reading.wire_bytes).await;
+    let reading = Reading::begin(&peer);
+    let (head, mut body) = request.into_parts();
+    let read = read(&head, &mut body, &peer.shared, &reading).await;
+    if let Err(rejection) = &read {
+        // Who asks first has not begun to send.
+        let comes = reading.wire_bytes() > 0 || !head.headers.contains_key(header::EXPECT);
+        if comes {
+            drain(body, rejection, peer.shared.max_request_bytes);
+        }
+    }
     // A request of no known type is answered in the type that a person can read.
     let format = format.unwrap_or(Format::Json);
-    Ok(match reading.end(read) {
+    Ok(match reading.end(read).await {
         Ok(accepted) => success(&accepted, format),
         Err(rejection) => failure(&rejection, format),
     })
 }
 
 async fn read(
-    request: Request<Incoming>,
-    format: Option<Format>,
+    head: &Parts,
+    body: &mut Incoming,
     shared: &Shared,
-    wire_bytes: &Cell<u64>,
-) -> Result<Admitted, Rejection> {
-    check_path(request.uri().path(), shared)?;
-    if request.method() != Method::POST {
+    reading: &Reading<'_>,
+) -> Result<Message, Rejection> {
+    check_path(head.uri.path(), shared)?;
+    if head.method != Method::POST {
         return Err(Rejection::Method);
     }
-    let Some(format) = format else {
-        let given = request
-            .headers()
+    let Some(format) = format(&head.headers) else {
+        let given = head
+            .headers
             .get(header::CONTENT_TYPE)
             .map(HeaderValue::as_bytes)
             .unwrap_or_default();
@@ -86,39 +104,45 @@ async fn read(
             String::from_utf8_lossy(given).chars().take(200).collect(),
         ));
     };
-    let encoding = encoding(request.headers())?;
-    let announced = request
-        .headers()
+    let compression = Compression::of(
+        head.headers
+            .get(header::CONTENT_ENCODING)
+            .map(HeaderValue::as_bytes),
+    )?;
+    let announced = head
+        .headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok());
     let reader = BodyReader {
         limiter: &shared.limiter,
         max_bytes: shared.max_request_bytes,
         framing: Framing::Whole,
-        wire_bytes,
+        reading,
     };
-    let read = reader.read(request.into_body(), announced).await;
-    let admitted = reader.decompress(read?, encoding)?;
-    match format {
-        Format::Protobuf => Ok(admitted),
-        Format::Json => transcode(admitted),
-    }
+    Ok(Message {
+        admitted: reader.read(body, announced).await?,
+        compression,
+        format,
+    })
 }
 
-/// JSON becomes protobuf bytes, so that everything after the receiver knows one form.
-fn transcode(admitted: Admitted) -> Result<Admitted, Rejection> {
-    let Admitted {
-        bytes: json,
-        mut reservation,
-    } = admitted;
-    // OTLP's JSON is at least as long as its protobuf: names and quotes alone cost more than tags.
-    reservation.grow(json.len() as u64)?;
-    let mut protobuf = Vec::new();
-    traces_json_to_protobuf(&json, &mut protobuf).map_err(|error| Rejection::Malformed(error.to_string()))?;
-    Ok(Admitted {
-        bytes: protobuf.into(),
-        reservation,
-    })
+/// Lets the rest of a refused body come, and forgets it, while the answer goes out: a connection that is closed with
+/// unread bytes is reset, and its sender may not get to see why. No longer and no more than a body that is taken.
+fn drain(mut body: Incoming, rejection: &Rejection, bytes_max: u64) {
+    if body.is_end_stream() || matches!(rejection, Rejection::TooSlow | Rejection::BrokenOff) {
+        return;
+    }
+    let draining = async move {
+        let mut left = bytes_max;
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+            let Some(rest) = left.checked_sub(length) else {
+                break;
+            };
+            left = rest;
+        }
+    };
+    tokio::task::spawn_local(tokio::time::timeout(BODY_TIME_MAX, draining));
 }
 
 fn check_path(path: &str, shared: &Shared) -> Result<(), Rejection> {
@@ -139,16 +163,6 @@ fn format(headers: &HeaderMap) -> Option<Format> {
         Some(Format::Json)
     } else {
         None
-    }
-}
-
-fn encoding(headers: &HeaderMap) -> Result<Encoding, Rejection> {
-    match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-        None | Some(b"" | b"identity") => Ok(Encoding::Identity),
-        Some(b"gzip") => Ok(Encoding::Gzip),
-        Some(other) => Err(Rejection::Encoding(
-            String::from_utf8_lossy(other).chars().take(200).collect(),
-        )),
     }
 }
 
@@ -189,13 +203,18 @@ fn failure(rejection: &Rejection, format: Format) -> Response<UnaryBody> {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
         }
         // The rest of such a body would be taken for the next request, or waited for.
-        Rejection::TooSlow | Rejection::TooLarge { .. } | Rejection::BrokenOff => {
+        Rejection::TooSlow | Rejection::NeverFits | Rejection::TooLarge { .. } | Rejection::BrokenOff => {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        // What would be taken (RFC 9110, section 15.5.16).
+        Rejection::Encoding(_) => {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"));
+        }
         Rejection::Memory
+        | Rejection::NumTraces
+        | Rejection::Window { .. }
         | Rejection::Malformed(_)
         | Rejection::ContentType(_)
-        | Rejection::Encoding(_)
         | Rejection::NoPipeline { .. }
         | Rejection::NotFound(_) => {}
     }

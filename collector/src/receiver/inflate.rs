@@ -1,114 +1,144 @@
 //! The only place that inflates: bounded by a size and by the memory limiter, step by step.
+//!
+//! What a decoder needs is kept between requests: setting it up costs more than a small body. Both decoders write into
+//! [`Pieces`], whose room is accounted for before it is taken.
 
-#![expect(
-    clippy::disallowed_types,
-    reason = "this is the bounded use that the ban points to"
-)]
+mod gzip;
+mod zstd;
 
-use std::io::Read;
+use std::cell::Cell;
 
 use bytes::Bytes;
-use flate2::bufread::MultiGzDecoder;
 
+use super::body::Compression;
 use super::pieces::Pieces;
 use super::rejection::Rejection;
-use crate::limiter::Reservation;
+use crate::limiter::{MemoryLimiter, OverLimit, Reservation};
 
-/// Bytes inflated between two looks at the bounds.
-const STEP_BYTES: usize = 32 * 1024;
+/// Members of gzip, or frames of zstd, in one body. Senders write one, parallel compressors one for some hundred
+/// kilobytes; tens of thousands of empty ones would cost more than what they hold.
+const PARTS_MAX: usize = 4096;
 
-/// Inflates a gzip body of at most `max_bytes` inflated bytes.
-///
-/// # Errors
-/// [`Rejection::TooLarge`] one byte over the bound, [`Rejection::Memory`] when there is no room,
-/// [`Rejection::Malformed`] when it is not gzip or breaks off.
-pub(crate) fn gunzip(
-    compressed: &[u8],
-    max_bytes: u64,
-    reservation: &mut Reservation,
-) -> Result<Bytes, Rejection> {
-    let mut decoder = MultiGzDecoder::new(compressed);
-    let mut inflated = Pieces::default();
-    let mut step = [0; STEP_BYTES];
-    loop {
-        let read = decoder
-            .read(&mut step)
-            .map_err(|error| Rejection::Malformed(format!("the body is not valid gzip: {error}")))?;
-        if read == 0 {
-            return inflated.into_bytes(reservation);
+/// Inflates bodies, one at a time.
+#[derive(Default)]
+pub(super) struct Inflater {
+    gzip: Cell<Option<gzip::Decoder>>,
+    zstd: Cell<Option<zstd::Decoder>>,
+}
+
+/// Why a body was not inflated.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// It is refused.
+    Rejected(Rejection),
+    /// It is longer than what is inflated at a stretch.
+    TooLongHere,
+}
+
+/// What is known before, and bounds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Most bytes of the inflated body.
+    pub(super) max_bytes: u64,
+    /// Stop when there are more bytes than this.
+    pub(super) here_max: u64,
+}
+
+/// Inflated bytes while they come.
+struct Output<'a> {
+    pieces: Pieces,
+    bounds: Bounds,
+    reservation: &'a mut Reservation,
+}
+
+// === impl Inflater ===
+
+impl Inflater {
+    /// Inflates a body.
+    ///
+    /// # Errors
+    /// [`Rejection::TooLarge`] over the bound, [`Rejection::Memory`] when there is no room, [`Rejection::Malformed`] when
+    /// it is not what it is said to be or breaks off; [`Stop::TooLongHere`].
+    pub(super) fn inflate(
+        &self,
+        compressed: &[u8],
+        compression: Compression,
+        bounds: Bounds,
+        limiter: &MemoryLimiter,
+    ) -> Result<(Bytes, Reservation), Stop> {
+        let mut reservation = limiter.try_reserve(0)?;
+        let mut output = Output {
+            pieces: Pieces::default(),
+            bounds,
+            reservation: &mut reservation,
+        };
+        match compression {
+            Compression::Gzip => {
+                let mut decoder = match self.gzip.take() {
+                    Some(decoder) => decoder,
+                    None => gzip::Decoder::new(limiter),
+                };
+                let done = decoder.inflate(compressed, &mut output);
+                self.gzip.set(Some(decoder));
+                done?;
+            }
+            Compression::Zstd => {
+                let mut decoder = match self.zstd.take() {
+                    Some(decoder) => decoder,
+                    None => zstd::Decoder::new(limiter)?,
+                };
+                let done = decoder.inflate(compressed, &mut output);
+                self.zstd.set(Some(decoder).filter(zstd::Decoder::is_small));
+                done?;
+            }
         }
-        if (inflated.len() + read) as u64 > max_bytes {
-            return Err(Rejection::TooLarge { max_bytes });
-        }
-        inflated.push(&step[..read], 0, reservation)?;
+        let bytes = output.pieces.into_bytes(&mut reservation)?;
+        Ok((bytes, reservation))
     }
+}
+
+impl From<Rejection> for Stop {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<OverLimit> for Stop {
+    fn from(over: OverLimit) -> Self {
+        Self::Rejected(over.into())
+    }
+}
+
+// === impl Output ===
+
+impl Output<'_> {
+    /// A piece with room for `needed` bytes and at least one; `expected` bytes are said to come in all.
+    fn room(&mut self, needed: usize, expected: usize) -> Result<&mut Vec<u8>, Stop> {
+        Ok(self.pieces.room(needed, expected, self.reservation)?)
+    }
+
+    /// To be called after each step.
+    fn check(&self) -> Result<(), Stop> {
+        let come = self.pieces.len() as u64;
+        if come > self.bounds.max_bytes {
+            return Err(self.too_large());
+        }
+        if come > self.bounds.here_max {
+            return Err(Stop::TooLongHere);
+        }
+        Ok(())
+    }
+
+    fn too_large(&self) -> Stop {
+        Stop::Rejected(Rejection::TooLarge {
+            max_bytes: self.bounds.max_bytes,
+        })
+    }
+}
+
+fn malformed(what: impl Into<String>) -> Stop {
+    Stop::Rejected(Rejection::Malformed(what.into()))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-    use std::time::Duration;
-
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
-    use tracepipe_config::MemoryLimiterSettings;
-
-    use super::*;
-    use crate::limiter::MemoryLimiter;
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    fn limiter(limit_bytes: u64) -> MemoryLimiter {
-        MemoryLimiter::new(&MemoryLimiterSettings {
-            check_interval: Duration::from_secs(1),
-            limit_bytes,
-            spike_bytes: 0,
-        })
-    }
-
-    #[test]
-    fn what_was_compressed_comes_back_and_is_accounted() {
-        let limiter = limiter(1 << 20);
-        let mut reservation = limiter.try_reserve(0).unwrap();
-        let text = b"spans ".repeat(10_000);
-        let inflated = gunzip(&gzip(&text), 1 << 20, &mut reservation).unwrap();
-        assert_eq!(inflated, text);
-        assert!(limiter.accounted() >= text.len() as u64);
-    }
-
-    #[test]
-    fn a_bomb_stops_at_the_bound() {
-        let limiter = limiter(1 << 30);
-        let bomb = gzip(&vec![0; 10 << 20]);
-        let mut reservation = limiter.try_reserve(0).unwrap();
-        assert_eq!(
-            gunzip(&bomb, 1 << 20, &mut reservation),
-            Err(Rejection::TooLarge { max_bytes: 1 << 20 })
-        );
-        assert!(limiter.accounted() < 2 << 20);
-    }
-
-    #[test]
-    fn a_bomb_stops_at_the_memory_limit() {
-        let limiter = limiter(1 << 20);
-        let bomb = gzip(&vec![0; 10 << 20]);
-        let mut reservation = limiter.try_reserve(0).unwrap();
-        assert_eq!(gunzip(&bomb, 1 << 30, &mut reservation), Err(Rejection::Memory));
-    }
-
-    #[test]
-    fn a_truncated_body_is_malformed() {
-        let limiter = limiter(1 << 20);
-        let compressed = gzip(b"spans");
-        let mut reservation = limiter.try_reserve(0).unwrap();
-        let cut = &compressed[..compressed.len() - 3];
-        assert!(matches!(
-            gunzip(cut, 1 << 20, &mut reservation),
-            Err(Rejection::Malformed(_))
-        ));
-    }
-}
+mod tests;

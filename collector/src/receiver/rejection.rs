@@ -8,7 +8,9 @@ use prost::Message;
 use tonic::Code;
 use tracepipe_otlp::proto;
 
+use super::body::COMPRESSIONS;
 use crate::account::Outcome;
+use crate::ingest::NotAccepted;
 use crate::limiter::OverLimit;
 
 /// When a refused sender should try again. Long enough for a decision tick to free memory, short enough that an SDK's
@@ -20,12 +22,21 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) enum Rejection {
     /// There is no room now.
     Memory,
+    /// As many traces as may wait for their decision do, and it has others.
+    NumTraces,
+    /// It alone needs more memory than there ever is.
+    NeverFits,
     /// The body was not whole in time.
     TooSlow,
     /// The body broke off.
     BrokenOff,
     /// More bytes than allowed, on the wire or inflated.
     TooLarge {
+        /// The bound.
+        max_bytes: u64,
+    },
+    /// It can only be inflated with a window larger than allowed.
+    Window {
         /// The bound.
         max_bytes: u64,
     },
@@ -47,8 +58,20 @@ pub(crate) enum Rejection {
 }
 
 impl From<OverLimit> for Rejection {
-    fn from(_: OverLimit) -> Self {
-        Self::Memory
+    fn from(over: OverLimit) -> Self {
+        match over {
+            OverLimit::Now => Self::Memory,
+            OverLimit::Ever => Self::NeverFits,
+        }
+    }
+}
+
+impl From<NotAccepted> for Rejection {
+    fn from(not_accepted: NotAccepted) -> Self {
+        match not_accepted {
+            NotAccepted::Malformed(error) => Self::Malformed(error.to_string()),
+            NotAccepted::NumTraces => Self::NumTraces,
+        }
     }
 }
 
@@ -59,10 +82,12 @@ impl Rejection {
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Self::Memory => Outcome::Refused("memory"),
+            Self::NumTraces => Outcome::Refused("num_traces"),
+            Self::NeverFits => Outcome::Refused("never_fits"),
             Self::TooSlow => Outcome::Refused("too_slow"),
             Self::NoPipeline { .. } => Outcome::Refused("no_pipeline"),
             Self::BrokenOff => Outcome::Malformed("broken_off"),
-            Self::TooLarge { .. } => Outcome::Malformed("too_large"),
+            Self::TooLarge { .. } | Self::Window { .. } => Outcome::Malformed("too_large"),
             Self::Malformed(_) => Outcome::Malformed("not_otlp"),
             Self::ContentType(_) => Outcome::Malformed("content_type"),
             Self::Encoding(_) => Outcome::Malformed("encoding"),
@@ -74,9 +99,9 @@ impl Rejection {
     /// The status of an OTLP/HTTP answer.
     pub(crate) fn http_status(&self) -> StatusCode {
         match self {
-            Self::Memory => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Memory | Self::NumTraces => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NeverFits | Self::TooLarge { .. } | Self::Window { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BrokenOff | Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::ContentType(_) | Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NoPipeline { .. } | Self::NotFound(_) => StatusCode::NOT_FOUND,
@@ -88,9 +113,9 @@ impl Rejection {
     /// RetryInfo is not (OTLP specification, "Failures").
     pub(crate) fn grpc_code(&self) -> Code {
         match self {
-            Self::Memory => Code::Unavailable,
+            Self::Memory | Self::NumTraces => Code::Unavailable,
             Self::TooSlow => Code::DeadlineExceeded,
-            Self::TooLarge { .. } => Code::ResourceExhausted,
+            Self::NeverFits | Self::TooLarge { .. } | Self::Window { .. } => Code::ResourceExhausted,
             Self::BrokenOff | Self::Malformed(_) | Self::ContentType(_) => Code::InvalidArgument,
             Self::Encoding(_) | Self::NoPipeline { .. } | Self::NotFound(_) | Self::Method => {
                 Code::Unimplemented
@@ -101,10 +126,12 @@ impl Rejection {
     /// How long to wait before the same request is worth sending again.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Memory => Some(RETRY_AFTER),
-            Self::TooSlow
+            Self::Memory | Self::NumTraces => Some(RETRY_AFTER),
+            Self::NeverFits
+            | Self::TooSlow
             | Self::BrokenOff
             | Self::TooLarge { .. }
+            | Self::Window { .. }
             | Self::Malformed(_)
             | Self::ContentType(_)
             | Self::Encoding(_)
@@ -118,6 +145,12 @@ impl Rejection {
     pub(crate) fn message(&self) -> Cow<'static, str> {
         match self {
             Self::Memory => "the collector is at its memory limit; send the request again".into(),
+            Self::NumTraces => {
+                "tail_sampling.num_traces traces wait for their decision; send the request again".into()
+            }
+            Self::NeverFits => "the request alone needs more memory than limit_mib less spike_limit_mib leaves; \
+                                send fewer spans at a time"
+                .into(),
             Self::TooSlow => format!(
                 "the body was not complete after {} s",
                 super::body::BODY_TIME_MAX.as_secs()
@@ -127,6 +160,10 @@ impl Rejection {
             Self::TooLarge { max_bytes } => {
                 format!("the request has more than {max_bytes} bytes; send fewer spans at a time").into()
             }
+            Self::Window { max_bytes } => format!(
+                "the request needs a window of more than {max_bytes} bytes to be inflated; compress with a smaller one"
+            )
+            .into(),
             Self::Malformed(what) => what.clone().into(),
             Self::ContentType(given) => format!(
                 "content type {given:?} is not OTLP; use application/grpc on the gRPC port, \
@@ -134,7 +171,7 @@ impl Rejection {
             )
             .into(),
             Self::Encoding(given) => {
-                format!("compression {given:?} is not supported; use gzip or none").into()
+                format!("compression {given:?} is not supported; use {COMPRESSIONS}").into()
             }
             Self::NoPipeline { signal } => format!(
                 "this collector takes traces only, no {signal}; set OTEL_{}_EXPORTER=none in the application",

@@ -1,0 +1,232 @@
+//! What every connection of a server needs, and the way of a request from its body to the ingest owner.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tracepipe_otlp::walk::RequestWalk;
+
+use super::body::Admitted;
+use super::inflate::{Bounds, Inflater};
+use super::message::{Decoded, Message};
+use super::peer::Peer;
+use super::rejection::Rejection;
+use crate::account::{Outcome, Transport};
+use crate::clock::Clock;
+use crate::ingest::{Accepted, Placing, SharedIngest, Walker};
+use crate::limiter::MemoryLimiter;
+
+/// A request of up to this many bytes, inflated, is worked on at a stretch: some milliseconds. A longer one would hold
+/// up all others, decisions and the health port; it is inflated, transcoded and walked on a thread aside.
+const AT_A_STRETCH_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Spans of a long request that are placed at a stretch.
+const AT_A_STRETCH_SPANS_MAX: usize = 2048;
+
+/// What every connection of a server needs.
+pub(super) struct Shared {
+    pub(super) transport: Transport,
+    pub(super) ingest: SharedIngest,
+    pub(super) limiter: MemoryLimiter,
+    pub(super) clock: Clock,
+    pub(super) max_request_bytes: u64,
+    pub(super) traces_path: String,
+    inflater: Inflater,
+    /// Long requests. They are taken to their end, whatever becomes of their connection.
+    aside: RefCell<JoinSet<()>>,
+}
+
+// === impl Shared ===
+
+impl Shared {
+    pub(super) fn new(
+        transport: Transport,
+        settings: &tracepipe_config::OtlpServerSettings,
+        ingest: SharedIngest,
+        limiter: MemoryLimiter,
+    ) -> Self {
+        let clock = ingest.borrow().clock();
+        Self {
+            transport,
+            clock,
+            ingest,
+            limiter,
+            max_request_bytes: settings.max_request_bytes,
+            traces_path: settings.traces_url_path.clone(),
+            inflater: Inflater::default(),
+            aside: RefCell::default(),
+        }
+    }
+
+    /// Waits for long requests whose connections are gone.
+    pub(super) async fn finish(&self) {
+        let mut aside = self.aside.take();
+        while aside.join_next().await.is_some() {}
+    }
+
+    /// Hands a request that has been read to the ingest owner and accounts for it.
+    async fn take(
+        self: &Rc<Self>,
+        wire_bytes: u64,
+        read: Result<Message, Rejection>,
+    ) -> Result<Accepted, Rejection> {
+        let bounds = self.bounds(AT_A_STRETCH_BYTES_MAX);
+        match read.and_then(|message| message.decode(&self.inflater, bounds, &self.limiter)) {
+            Ok(Decoded::Whole(admitted)) => {
+                let taken = self.take_short(admitted);
+                self.account(wire_bytes, &taken);
+                taken
+            }
+            Ok(Decoded::TooLongHere(message)) => self.take_aside(wire_bytes, message).await,
+            Err(rejection) => {
+                let refused = Err(rejection);
+                self.account(wire_bytes, &refused);
+                refused
+            }
+        }
+    }
+
+    fn take_short(&self, mut admitted: Admitted) -> Result<Accepted, Rejection> {
+        // The walk notes where each span lies: of nearly empty ones that is more than the spans themselves.
+        let room = RequestWalk::room_for(&admitted.bytes);
+        admitted.reservation.grow(room as u64)?;
+        Ok(self.ingest.borrow_mut().accept(&admitted.bytes)?)
+    }
+
+    /// As [`Self::take`] for a long request: in a task of its own, which goes on when the sender is gone.
+    async fn take_aside(self: &Rc<Self>, wire_bytes: u64, message: Message) -> Result<Accepted, Rejection> {
+        let (answer, answered) = oneshot::channel();
+        let shared = Rc::clone(self);
+        let task = async move {
+            let taken = shared.take_long(message).await;
+            shared.account(wire_bytes, &taken);
+            // The sender may be gone.
+            drop(answer.send(taken));
+        };
+        {
+            let mut aside = self.aside.borrow_mut();
+            while aside.try_join_next().is_some() {}
+            aside.spawn_local(task);
+        }
+        // Without an answer the process goes down.
+        answered.await.unwrap_or(Err(Rejection::BrokenOff))
+    }
+
+    async fn take_long(&self, message: Message) -> Result<Accepted, Rejection> {
+        let (bounds, limiter) = (self.bounds(u64::MAX), self.limiter.clone());
+        let walker = self.ingest.borrow().walker();
+        let aside = tokio::task::spawn_blocking(move || prepare(message, bounds, &limiter, walker));
+        let (mut admitted, walk) = aside
+            .await
+            .map_err(|_panicked| Rejection::Malformed("the collector failed on this request".into()))??;
+        // The store will hold what the request holds, before the request is gone.
+        let mut twice = admitted.bytes.len() as u64;
+        admitted.reservation.grow(twice)?;
+        let mut placing = Placing::default();
+        let spans = walk.spans().len().max(1) as u64;
+        loop {
+            let taken = self.ingest.borrow_mut().accept_some(
+                &mut placing,
+                &walk,
+                &admitted.bytes,
+                AT_A_STRETCH_SPANS_MAX,
+            )?;
+            if let Some(accepted) = taken {
+                return Ok(accepted);
+            }
+            let placed = (admitted.bytes.len() as u64 * AT_A_STRETCH_SPANS_MAX as u64 / spans).min(twice);
+            admitted.reservation.shrink(placed);
+            twice -= placed;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn bounds(&self, here_max: u64) -> Bounds {
+        Bounds {
+            max_bytes: self.max_request_bytes,
+            here_max,
+        }
+    }
+
+    fn account(&self, wire_bytes: u64, taken: &Result<Accepted, Rejection>) {
+        let outcome = match taken {
+            Ok(_) => Outcome::Accepted,
+            Err(rejection) => rejection.outcome(),
+        };
+        let account = &mut self.ingest.borrow_mut().account;
+        account.receive(self.transport, wire_bytes);
+        account.finish(self.transport, wire_bytes, outcome);
+    }
+}
+
+/// All that can be done to a long request without the ingest owner.
+fn prepare(
+    message: Message,
+    bounds: Bounds,
+    limiter: &MemoryLimiter,
+    walker: Walker,
+) -> Result<(Admitted, RequestWalk), Rejection> {
+    let mut admitted = match message.decode(&Inflater::default(), bounds, limiter)? {
+        Decoded::Whole(admitted) => admitted,
+        // There is no such bound here.
+        Decoded::TooLongHere(message) => message.admitted,
+    };
+    admitted
+        .reservation
+        .grow(RequestWalk::room_for(&admitted.bytes) as u64)?;
+    let walk = walker
+        .walk(&admitted.bytes)
+        .map_err(|error| Rejection::Malformed(error.to_string()))?;
+    Ok((admitted, walk))
+}
+
+/// A request that is being read. When its sender resets the stream or the connection breaks, hyper drops what reads
+/// it, at any point: then it is accounted for here.
+pub(super) struct Reading<'a> {
+    peer: &'a Peer,
+    /// How many bytes came from the wire so far.
+    wire_bytes: Cell<u64>,
+    is_over: Cell<bool>,
+}
+
+// === impl Reading ===
+
+impl<'a> Reading<'a> {
+    pub(super) fn begin(peer: &'a Peer) -> Self {
+        peer.begin();
+        Self {
+            peer,
+            wire_bytes: Cell::new(0),
+            is_over: Cell::new(false),
+        }
+    }
+
+    /// Bytes came from the wire.
+    pub(super) fn came(&self, bytes: u64) {
+        self.wire_bytes.set(self.wire_bytes.get() + bytes);
+        self.peer.taken(bytes);
+    }
+
+    /// How many bytes came from the wire so far.
+    pub(super) fn wire_bytes(&self) -> u64 {
+        self.wire_bytes.get()
+    }
+
+    /// Takes what was read to the ingest owner.
+    pub(super) async fn end(self, read: Result<Message, Rejection>) -> Result<Accepted, Rejection> {
+        self.is_over.set(true);
+        self.peer.shared.take(self.wire_bytes.get(), read).await
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.peer.end();
+        if !self.is_over.get() {
+            self.peer
+                .shared
+                .account(self.wire_bytes.get(), &Err(Rejection::BrokenOff));
+        }
+    }
+}
