@@ -9,7 +9,9 @@
 pub mod conditions;
 pub mod generate;
 mod parse;
+mod policies;
 pub mod rules;
+mod sampling;
 mod schema;
 mod spec;
 mod status;
@@ -20,10 +22,16 @@ mod workload;
 mod tests;
 
 pub use parse::{ParseError, Parsed, parse};
+pub use policies::{
+    AndMember, AndPolicy, BooleanAttributePolicy, BytesLimitingPolicy, CompositeMember, CompositePolicy,
+    DropPolicy, LatencyPolicy, NotMember, NotPolicy, NumericAttributePolicy, Policy, PolicyType,
+    ProbabilisticPolicy, RateAllocation, RateLimitingPolicy, SimpleSettings, SpanCountPolicy,
+    StatusCodePolicy, StringAttributePolicy, TraceStatePolicy, TraceStatusCode,
+};
+pub use sampling::{DecisionCache, Persistence, Sampling};
 pub use spec::{
-    Batch, Exporters, Identity, IdentityType, LatencyPolicy, Logging, LoggingVerbosity, MemoryLimiter, Mode,
-    Policy, PolicyType, ProbabilisticPolicy, Sampling, StatusCodePolicy, TraceStatusCode, TracingPipeline,
-    TracingPipelineSpec, Xray,
+    Batch, Exporters, Identity, IdentityType, Logging, LoggingVerbosity, MemoryLimiter, Mode,
+    TracingPipeline, TracingPipelineSpec, Xray,
 };
 pub use status::{
     CollectorStatus, EffectiveStatus, EndpointsStatus, FailingPod, IdentityStatus, TracingPipelineStatus,

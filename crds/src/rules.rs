@@ -2,11 +2,14 @@
 //! evaluates ([`cel`]), and as code ([`violations`]), for `tracepipe-operator validate` and for a cluster whose CRD is
 //! older than its operator. A test holds both against the same cases.
 
+mod policies;
+
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use crate::spec::{Identity, IdentityType, Mode, Policy, PolicyType, TracingPipeline, TracingPipelineSpec};
+use crate::sampling::Sampling;
+use crate::spec::{Identity, IdentityType, Mode, TracingPipeline, TracingPipelineSpec};
 use crate::values::{Duration, Percentage, cpu_millis, memory_bytes};
 use crate::workload::{ResourceAmounts, Resources, Toleration, TolerationEffect, TolerationOperator};
 
@@ -19,6 +22,19 @@ pub const MEMORY_HEADROOM_MIB: i64 = 64;
 /// Longest text of a duration. With the digits that [`DURATION`] allows, no sum passes the 292 years that CEL's
 /// `duration()` and Go can hold: a rule that overflows would be answered with an internal error.
 pub(crate) const DURATION_LENGTH_MAX: usize = 16;
+
+/// Disk for one remembered decision, in bytes: twice what the collector writes, so that what a file system rounds up
+/// has its room.
+pub const DECISION_BYTES: i64 = 64;
+
+/// Least disk for decisions, in bytes: files and a folder take whole blocks, however little is in them.
+pub const DECISIONS_BYTES_MIN: u128 = 1 << 20;
+
+/// An amount of memory or disk.
+pub(crate) const AMOUNT: &str = r"^[1-9][0-9]{0,14}([KMGTPE]i|[kMGTPE])?$";
+
+/// Name of a policy.
+pub(crate) const POLICY_NAME: &str = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
 
 /// Key of a taint or a label: an optional DNS name and a slash, then at most 63 characters. Empty as well: every key.
 pub(crate) const TAINT_KEY: &str = r"^(([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[0-9A-Za-z]([-0-9A-Za-z_.]{0,61}[0-9A-Za-z])?)?$";
@@ -36,6 +52,35 @@ macro_rules! duration_between {
             "') && duration(self) <= duration('",
             $most,
             "')"
+        )
+    };
+}
+
+/// The member is set if and only if `type` names it.
+macro_rules! members {
+    ($(($kind:literal, $member:literal)),+ ; $last:literal, $last_member:literal) => {
+        concat!(
+            $("(self.type == '", $kind, "') == has(self.", $member, ") && ",)+
+            "(self.type == '", $last, "') == has(self.", $last_member, ")"
+        )
+    };
+}
+
+/// [`members`] with those of the types that may stand everywhere in front.
+macro_rules! union_of {
+    ($(($kind:literal, $member:literal)),*) => {
+        members!(
+            $(($kind, $member),)*
+            ("StatusCode", "statusCode"),
+            ("Latency", "latency"),
+            ("NumericAttribute", "numericAttribute"),
+            ("StringAttribute", "stringAttribute"),
+            ("BooleanAttribute", "booleanAttribute"),
+            ("Probabilistic", "probabilistic"),
+            ("RateLimiting", "rateLimiting"),
+            ("BytesLimiting", "bytesLimiting"),
+            ("SpanCount", "spanCount");
+            "TraceState", "traceState"
         )
     };
 }
@@ -60,8 +105,35 @@ pub mod cel {
     pub const CHECK_INTERVAL: &str = duration_between!("100ms", "1m");
     /// At `batch.timeout`.
     pub const BATCH_TIMEOUT: &str = duration_between!("1ms", "1m");
-    /// At a policy.
-    pub const POLICY_MEMBER: &str = "(self.type == 'StatusCode') == has(self.statusCode) && (self.type == 'Latency') == has(self.latency) && (self.type == 'Probabilistic') == has(self.probabilistic)";
+    /// At `sampling`. A text that is no amount is the pattern's to refuse.
+    pub const SIZE_LIMIT: &str = "!has(self.decisionCache.persistence) || !isQuantity(self.decisionCache.persistence.sizeLimit) || quantity(self.decisionCache.persistence.sizeLimit).asApproximateFloat() >= 1048576.0 && quantity(self.decisionCache.persistence.sizeLimit).asApproximateFloat() >= double(((has(self.decisionCache.sampledCacheSize) ? self.decisionCache.sampledCacheSize : self.numTraces) + (has(self.decisionCache.nonSampledCacheSize) ? self.decisionCache.nonSampledCacheSize : self.numTraces)) * 64)";
+    /// At a policy of `policies`.
+    pub const POLICY: &str = union_of!(
+        ("And", "and"),
+        ("Not", "not"),
+        ("Drop", "drop"),
+        ("Composite", "composite")
+    );
+    /// At a member of `and` or `drop`.
+    pub const AND_MEMBER: &str = union_of!(("Not", "not"));
+    /// At the member of `not`.
+    pub const NOT_MEMBER: &str = union_of!();
+    /// At a member of `composite`.
+    pub const COMPOSITE_MEMBER: &str = union_of!(("And", "and"));
+    /// At `latency`.
+    pub const LATENCY_BOUNDS: &str =
+        "!has(self.upperThresholdMs) || self.thresholdMs < self.upperThresholdMs";
+    /// At `numericAttribute`.
+    pub const NUMBER_BOUNDS: &str = "(has(self.minValue) || has(self.maxValue)) && (!has(self.minValue) || !has(self.maxValue) || self.minValue <= self.maxValue)";
+    /// At `spanCount`.
+    pub const SPAN_BOUNDS: &str = "(has(self.minSpans) || has(self.maxSpans)) && (!has(self.minSpans) || !has(self.maxSpans) || self.minSpans <= self.maxSpans)";
+    /// At `composite`.
+    pub const ORDER_OF_MEMBERS: &str = "!has(self.policyOrder) || self.policyOrder.all(name, self.compositeSubPolicy.exists(member, member.name == name))";
+    /// At `composite`.
+    pub const SHARES_OF_MEMBERS: &str = "!has(self.rateAllocation) || self.rateAllocation.all(share, self.compositeSubPolicy.exists(member, member.name == share.policy))";
+    /// At `composite`.
+    pub const SHARES: &str =
+        "!has(self.rateAllocation) || self.rateAllocation.map(share, share.percent).sum() <= 100";
     /// At `memoryLimiter`.
     pub const SPIKE: &str = "self.spikeLimitMiB < self.limitMiB";
     /// At `batch`.
@@ -107,8 +179,22 @@ pub mod message {
     pub const CHECK_INTERVAL: &str = "write a duration such as 1s, from 100ms to 1m";
     /// At `batch.timeout`.
     pub const BATCH_TIMEOUT: &str = "write a duration such as 200ms, from 1ms to 1m";
-    /// At a policy.
-    pub const POLICY_MEMBER: &str = "set exactly the member that type names: statusCode for StatusCode, latency for Latency, probabilistic for Probabilistic, none for AlwaysSample";
+    /// At `sampling`.
+    pub const SIZE_LIMIT: &str = "sizeLimit must be at least 1Mi, and 64 bytes for each decision that decisionCache remembers: the kubelet ends a pod that writes more";
+    /// At a policy, wherever it stands.
+    pub const POLICY_MEMBER: &str = "set exactly the member that type names, for example latency for Latency; AlwaysSample and TraceFlags have none";
+    /// At `latency`.
+    pub const LATENCY_BOUNDS: &str = "upperThresholdMs must be more than thresholdMs";
+    /// At `numericAttribute`.
+    pub const NUMBER_BOUNDS: &str = "set minValue, maxValue or both, minValue not above maxValue";
+    /// At `spanCount`.
+    pub const SPAN_BOUNDS: &str = "set minSpans, maxSpans or both, minSpans not above maxSpans";
+    /// At `composite`.
+    pub const ORDER_OF_MEMBERS: &str = "each name must be that of a member of compositeSubPolicy";
+    /// At `composite`.
+    pub const SHARES_OF_MEMBERS: &str = "each policy must be the name of a member of compositeSubPolicy";
+    /// At `composite`.
+    pub const SHARES: &str = "the percents must not be more than 100 together";
     /// At `memoryLimiter`.
     pub const SPIKE: &str =
         "spikeLimitMiB must be less than limitMiB: requests are refused above the difference";
@@ -162,6 +248,25 @@ pub(crate) fn at_spec() -> Value {
     ])
 }
 
+/// The rule at `sampling`.
+pub(crate) fn at_sampling() -> Value {
+    let field = ".decisionCache.persistence.sizeLimit";
+    json!([validation_at(cel::SIZE_LIMIT, message::SIZE_LIMIT, field)])
+}
+
+/// The rules at `composite`.
+pub(crate) fn at_composite() -> Value {
+    json!([
+        validation_at(cel::ORDER_OF_MEMBERS, message::ORDER_OF_MEMBERS, ".policyOrder"),
+        validation_at(
+            cel::SHARES_OF_MEMBERS,
+            message::SHARES_OF_MEMBERS,
+            ".rateAllocation"
+        ),
+        validation_at(cel::SHARES, message::SHARES, ".rateAllocation"),
+    ])
+}
+
 /// The rules at `identity`.
 pub(crate) fn at_identity() -> Value {
     let mut role = validation_at(cel::NO_ROLE, message::NO_ROLE, ".roleArn");
@@ -199,7 +304,7 @@ pub fn violations(pipeline: &TracingPipeline) -> Vec<Violation> {
     found.unless(is_name(&pipeline.name_any()), "metadata.name", message::NAME);
     let rate = is_percentage(&spec.sampling_rate_percentage);
     found.unless(rate, "spec.samplingRatePercentage", message::PERCENTAGE);
-    sampling(spec, &mut found);
+    sampling(&spec.sampling, &mut found);
     let limiter = &spec.memory_limiter;
     let below = limiter.spike_limit_mib < limiter.limit_mib;
     found.unless(below, "spec.memoryLimiter", message::SPIKE);
@@ -236,36 +341,31 @@ impl Found {
     }
 }
 
-fn sampling(spec: &TracingPipelineSpec, found: &mut Found) {
-    let sampling = &spec.sampling;
+fn sampling(sampling: &Sampling, found: &mut Found) {
     let slow = is_duration(&sampling.slow_threshold, 0, 60 * MINUTE_MS);
     found.unless(slow, "spec.sampling.slowThreshold", message::SLOW_THRESHOLD);
-    let wait = is_duration(&sampling.decision_wait, 100, 5 * MINUTE_MS);
+    let is_wait = |wait: &str| is_duration(wait, 100, 5 * MINUTE_MS);
+    let wait = is_wait(&sampling.decision_wait);
     found.unless(wait, "spec.sampling.decisionWait", message::DECISION_WAIT);
-    for (index, policy) in sampling.policies.iter().enumerate() {
-        let path = format!("spec.sampling.policies[{index}]");
-        found.unless(has_its_member(policy), path.as_str(), message::POLICY_MEMBER);
-        if let Some(settings) = &policy.probabilistic {
-            let holds = is_percentage(&settings.sampling_percentage);
-            let path = format!("{path}.probabilistic.samplingPercentage");
-            found.unless(holds, path, message::PERCENTAGE);
-        }
-    }
+    let after_root = sampling.decision_wait_after_root.as_deref().is_none_or(is_wait);
+    let path = "spec.sampling.decisionWaitAfterRoot";
+    found.unless(after_root, path, message::DECISION_WAIT);
+    let fits = is_size_enough(sampling);
+    let path = "spec.sampling.decisionCache.persistence.sizeLimit";
+    found.unless(fits, path, message::SIZE_LIMIT);
+    policies::of(&sampling.policies, found);
 }
 
-fn has_its_member(policy: &Policy) -> bool {
-    let members = (
-        policy.status_code.is_some(),
-        policy.latency.is_some(),
-        policy.probabilistic.is_some(),
-    );
-    members
-        == match policy.kind {
-            PolicyType::AlwaysSample => (false, false, false),
-            PolicyType::StatusCode => (true, false, false),
-            PolicyType::Latency => (false, true, false),
-            PolicyType::Probabilistic => (false, false, true),
-        }
+/// What is no amount is the pattern's to refuse.
+fn is_size_enough(sampling: &Sampling) -> bool {
+    let cache = &sampling.decision_cache;
+    let limit = cache.persistence.as_ref();
+    let limit = limit.and_then(|persistence| memory_bytes(&persistence.size_limit));
+    let size = |size: Option<i64>| i128::from(size.unwrap_or(sampling.num_traces));
+    let decisions = size(cache.sampled_cache_size) + size(cache.non_sampled_cache_size);
+    // A CRD older than the operator may lack the bounds of the sizes.
+    let needed = u128::try_from(decisions * i128::from(DECISION_BYTES)).unwrap_or(0);
+    in_order(Some(needed.max(DECISIONS_BYTES_MIN)), limit)
 }
 
 fn identity(identity: &Identity, found: &mut Found) {

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::rules::{self, cel, message, validation};
+use crate::sampling::Sampling;
 use crate::status::TracingPipelineStatus;
 use crate::workload::{Collector, Service};
 
@@ -54,6 +55,7 @@ pub struct TracingPipelineSpec {
 
     /// Which traces are kept, and how long a collector waits before it decides.
     #[serde(default)]
+    #[schemars(extend("x-kubernetes-validations" = rules::at_sampling()))]
     pub sampling: Sampling,
 
     /// How much memory a collector takes. Above `limitMiB - spikeLimitMiB` new requests are refused retryably.
@@ -83,114 +85,6 @@ pub struct TracingPipelineSpec {
     /// The Service that applications send to.
     #[serde(default)]
     pub service: Service,
-}
-
-/// Which traces are kept. Errors, slow traces and the sampled share are decided first; `policies` add to them.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Sampling {
-    /// Keep every trace that has a span with status ERROR.
-    pub keep_errors: bool,
-    /// Keep every trace that took longer than this, from its first span's start to its last span's end, for example
-    /// `500ms` or `2s`. `0s` keeps no trace for being slow. At most `1h`, in whole milliseconds.
-    #[schemars(length(max = 16))]
-    #[schemars(extend("x-kubernetes-validations" = [validation(cel::SLOW_THRESHOLD, message::SLOW_THRESHOLD)]))]
-    pub slow_threshold: String,
-    /// How long a trace is collected before it is decided, counted from its first span, for example `10s`. Longer
-    /// waits see slower traces whole and hold more memory. `100ms` to `5m`.
-    #[schemars(length(max = 16))]
-    #[schemars(extend("x-kubernetes-validations" = [validation(cel::DECISION_WAIT, message::DECISION_WAIT)]))]
-    pub decision_wait: String,
-    /// Traces that a collector holds undecided at once. When one more comes, the oldest is decided on what is known.
-    #[schemars(range(min = 100, max = 10_000_000))]
-    pub num_traces: i64,
-    /// Further traces to keep: a trace is kept when any policy says so.
-    #[schemars(length(max = 50))]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    pub policies: Vec<Policy>,
-}
-
-/// One sampling policy: `type` says which, and the member of the same name holds its settings.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [validation(cel::POLICY_MEMBER, message::POLICY_MEMBER)]))]
-pub struct Policy {
-    /// Name of the policy, unique in the list. `always-sample-errors`, `always-sample-slow` and `probabilistic` are taken.
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
-    )]
-    pub name: String,
-    /// What the policy looks at.
-    #[serde(rename = "type")]
-    pub kind: PolicyType,
-    /// For `StatusCode`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status_code: Option<StatusCodePolicy>,
-    /// For `Latency`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub latency: Option<LatencyPolicy>,
-    /// For `Probabilistic`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub probabilistic: Option<ProbabilisticPolicy>,
-}
-
-/// What a policy looks at.
-#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PolicyType {
-    /// Keeps every trace.
-    AlwaysSample,
-    /// Keeps traces that have a span with one of these status codes.
-    StatusCode,
-    /// Keeps traces that took longer than a threshold.
-    Latency,
-    /// Keeps a share of the traces, chosen by trace id.
-    Probabilistic,
-}
-
-/// Settings of a `StatusCode` policy.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct StatusCodePolicy {
-    /// Span status codes that keep the trace.
-    #[schemars(length(min = 1, max = 3))]
-    #[schemars(extend("x-kubernetes-list-type" = "set"))]
-    pub status_codes: Vec<TraceStatusCode>,
-}
-
-/// Status code of a span.
-#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum TraceStatusCode {
-    /// The application said that it went well.
-    Ok,
-    /// It went wrong.
-    Error,
-    /// Nothing was said.
-    Unset,
-}
-
-/// Settings of a `Latency` policy.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct LatencyPolicy {
-    /// Keep traces that took longer than this, in milliseconds.
-    #[schemars(range(min = 1, max = 3_600_000))]
-    pub threshold_ms: i64,
-}
-
-/// Settings of a `Probabilistic` policy.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct ProbabilisticPolicy {
-    /// Share of the traces to keep, in percent: a whole number, or a string for up to four decimals.
-    #[schemars(extend("maxLength" = 10))]
-    #[schemars(extend("x-kubernetes-validations" = [validation(cel::PERCENTAGE, message::PERCENTAGE)]))]
-    pub sampling_percentage: IntOrString,
-    /// Changes which traces are chosen. Collectors that shall choose the same traces need the same salt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64))]
-    pub hash_salt: Option<String>,
 }
 
 /// How much memory a collector takes.
@@ -308,18 +202,6 @@ pub enum IdentityType {
 
 fn ten_percent() -> IntOrString {
     IntOrString::Int(10)
-}
-
-impl Default for Sampling {
-    fn default() -> Self {
-        Self {
-            keep_errors: true,
-            slow_threshold: "500ms".to_owned(),
-            decision_wait: "10s".to_owned(),
-            num_traces: 100_000,
-            policies: Vec::new(),
-        }
-    }
 }
 
 impl Default for MemoryLimiter {

@@ -48,7 +48,7 @@ pub struct ResourceAmounts {
     pub cpu: Option<IntOrString>,
     /// Memory: a whole number of bytes, or one with a unit such as Ki, Mi, Gi, k, M or G, for example `512Mi`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 20), regex(pattern = r"^[1-9][0-9]{0,14}([KMGTPE]i|[kMGTPE])?$"))]
+    #[schemars(length(max = 20), regex(pattern = rules::AMOUNT))]
     pub memory: Option<String>,
 }
 

@@ -1,29 +1,24 @@
 //! A spec as the collector's typed configuration. Every value is a literal: the writer escapes `$`, so a
 //! TracingPipeline cannot make the collector expand its environment.
 
+mod sampling;
+
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use tracepipe_config::config::{
     AwsXrayConfig, BatchConfig, Config, DebugConfig, ExporterConfig, ExtensionConfig, Field,
     HealthCheckConfig, LogsConfig, MemoryLimiterConfig, MetricsConfig, OtlpReceiverConfig, OtlpServerConfig,
-    PolicyConfig, PolicyKindConfig, ProcessorConfig, PrometheusConfig, ReceiverConfig, ResourceActionConfig,
-    ResourceConfig, ResourceVerb, ServiceConfig, Spanned, TailSamplingConfig, TelemetryConfig, set, set_list,
+    ProcessorConfig, PrometheusConfig, ReceiverConfig, ResourceActionConfig, ResourceConfig, ResourceVerb,
+    ServiceConfig, TelemetryConfig, set, set_list,
 };
-use tracepipe_config::{AttributeValue, ConfigError, GoDuration, LogEncoding, StatusCode, Verbosity};
+use tracepipe_config::{AttributeValue, ConfigError, GoDuration, LogEncoding, Verbosity};
 use tracepipe_crds::values::Percentage;
-use tracepipe_crds::{
-    Batch, Exporters, LoggingVerbosity, MemoryLimiter, Mode, Policy, PolicyType, Sampling, TraceStatusCode,
-    TracingPipelineSpec,
-};
+use tracepipe_crds::{Batch, Exporters, LoggingVerbosity, MemoryLimiter, Mode, TracingPipelineSpec};
 
 use crate::names::{GRPC_PORT, HEALTH_PORT, HTTP_PORT, METRICS_PORT, NODE_NAME_VARIABLE};
 use crate::settings::Settings;
+use sampling::{built_in_policies, tail_sampling};
 
-/// Name of the policy behind `sampling.keepErrors`.
-const KEEP_ERRORS: &str = "always-sample-errors";
-/// Name of the policy behind `sampling.slowThreshold`.
-const KEEP_SLOW: &str = "always-sample-slow";
-/// Name of the policy behind `samplingRatePercentage`.
-const SAMPLING_RATE: &str = "probabilistic";
+const TAIL_SAMPLING: &str = "processors.tail_sampling";
 
 /// The collector's configuration for a spec that breaks no rule of [`tracepipe_crds::rules`]. `region` is the one that
 /// traces go to.
@@ -40,7 +35,7 @@ pub(crate) fn build(
         receivers: vec![ReceiverConfig::Otlp(otlp()).into()],
         processors: vec![
             ProcessorConfig::MemoryLimiter(memory_limiter(&spec.memory_limiter, &mut reader)).into(),
-            ProcessorConfig::TailSampling(tail_sampling(spec, &mut reader)).into(),
+            ProcessorConfig::TailSampling(Box::new(tail_sampling(spec, &mut reader))).into(),
             ProcessorConfig::Batch(batch(&spec.batch, &mut reader)).into(),
             ProcessorConfig::Resource(resource(&spec.cluster_name, region)).into(),
         ],
@@ -94,6 +89,10 @@ impl Reader {
         }
     }
 
+    fn optional(&mut self, path: &str, number: Option<i64>) -> Field<u64> {
+        number.and_then(|number| self.whole(path, number))
+    }
+
     fn percent(&mut self, path: &str, value: &IntOrString) -> Field<f64> {
         let percentage = Percentage::parse(value);
         if percentage.is_none() {
@@ -136,79 +135,6 @@ fn batch(batch: &Batch, reader: &mut Reader) -> BatchConfig {
         send_batch_size: reader.whole("spec.batch.sendBatchSize", batch.send_batch_size),
         send_batch_max_size: reader.whole("spec.batch.sendBatchMaxSize", batch.send_batch_max_size),
     }
-}
-
-fn tail_sampling(spec: &TracingPipelineSpec, reader: &mut Reader) -> TailSamplingConfig {
-    let sampling = &spec.sampling;
-    let mut policies = Vec::new();
-    if sampling.keep_errors {
-        let kind = PolicyKindConfig::status_code([StatusCode::Error]);
-        policies.push(PolicyConfig::new(KEEP_ERRORS, kind));
-    }
-    if let Some(millis) = slow_millis(sampling) {
-        policies.push(PolicyConfig::new(KEEP_SLOW, PolicyKindConfig::latency(millis)));
-    }
-    let rate = PolicyKindConfig::Probabilistic {
-        hash_salt: None,
-        sampling_percentage: reader.percent("spec.samplingRatePercentage", &spec.sampling_rate_percentage),
-    };
-    policies.push(PolicyConfig::new(SAMPLING_RATE, rate));
-    for (index, one) in sampling.policies.iter().enumerate() {
-        policies.push(PolicyConfig::new(&one.name, policy_kind(one, index, reader)));
-    }
-    TailSamplingConfig {
-        decision_wait: reader.duration("spec.sampling.decisionWait", &sampling.decision_wait),
-        num_traces: reader.whole("spec.sampling.numTraces", sampling.num_traces),
-        policies: set_list(policies),
-        ..TailSamplingConfig::default()
-    }
-}
-
-/// A member that is missing is left out, for the collector's own parser to find.
-fn policy_kind(policy: &Policy, index: usize, reader: &mut Reader) -> PolicyKindConfig {
-    match policy.kind {
-        PolicyType::AlwaysSample => PolicyKindConfig::AlwaysSample,
-        PolicyType::StatusCode => PolicyKindConfig::StatusCode {
-            status_codes: policy
-                .status_code
-                .as_ref()
-                .and_then(|settings| set_list(settings.status_codes.iter().copied().map(status_code))),
-        },
-        PolicyType::Latency => PolicyKindConfig::Latency {
-            threshold_ms: policy
-                .latency
-                .as_ref()
-                .and_then(|settings| set(settings.threshold_ms)),
-        },
-        PolicyType::Probabilistic => {
-            let settings = policy.probabilistic.as_ref();
-            PolicyKindConfig::Probabilistic {
-                hash_salt: settings
-                    .and_then(|settings| settings.hash_salt.clone())
-                    .map(Spanned::from),
-                sampling_percentage: settings.and_then(|settings| {
-                    let path = format!("spec.sampling.policies[{index}].probabilistic.samplingPercentage");
-                    reader.percent(&path, &settings.sampling_percentage)
-                }),
-            }
-        }
-    }
-}
-
-fn status_code(code: TraceStatusCode) -> StatusCode {
-    match code {
-        TraceStatusCode::Ok => StatusCode::Ok,
-        TraceStatusCode::Error => StatusCode::Error,
-        TraceStatusCode::Unset => StatusCode::Unset,
-    }
-}
-
-/// None: no trace is kept for being slow.
-fn slow_millis(sampling: &Sampling) -> Option<i64> {
-    let threshold = tracepipe_crds::values::Duration::parse(&sampling.slow_threshold)?;
-    i64::try_from(threshold.millis())
-        .ok()
-        .filter(|millis| *millis > 0)
 }
 
 /// What every span gets on its way out. An application that says where it runs is believed, but for the cluster's name,
@@ -281,26 +207,20 @@ fn telemetry() -> TelemetryConfig {
     }
 }
 
-/// How many policies stand before those of `sampling.policies`.
-fn built_in_policies(sampling: &Sampling) -> usize {
-    1 + usize::from(sampling.keep_errors) + usize::from(slow_millis(sampling).is_some())
-}
-
 /// The part of the spec that makes this part of the configuration.
 fn spec_path(path: &str, built_in: usize) -> String {
     const SECTIONS: [(&str, &str); 5] = [
         ("processors.memory_limiter", "spec.memoryLimiter"),
-        ("processors.tail_sampling", "spec.sampling"),
+        (TAIL_SAMPLING, "spec.sampling"),
         ("processors.batch", "spec.batch"),
         ("exporters.awsxray", "spec.exporters.xray"),
         ("exporters.debug", "spec.exporters.logging"),
     ];
-    let policy = path
-        .strip_prefix("processors.tail_sampling.policies[")
-        .and_then(|rest| rest.split_once(']'))
-        .and_then(|(index, rest)| Some((index.parse::<usize>().ok()?.checked_sub(built_in)?, rest)));
-    if let Some((index, rest)) = policy {
-        return format!("spec.sampling.policies[{index}]{rest}");
+    let sampling = path
+        .strip_prefix(TAIL_SAMPLING)
+        .and_then(|rest| sampling::spec_path(rest, built_in));
+    if let Some(path) = sampling {
+        return path;
     }
     for (prefix, section) in SECTIONS {
         if path.starts_with(prefix) {

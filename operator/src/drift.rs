@@ -179,11 +179,14 @@ fn list_differs(desired: &[Value], live: &[Value], at: &mut Vec<String>) -> bool
 /// The API server rewrites amounts: `1024Mi` is answered as `1Gi`, `0.5` as `500m`, `1000` as `1k`.
 fn same_amount(a: &str, b: &str, at: &[String]) -> bool {
     match at {
-        [.., resources, _, _] if resources == "resources" => {
-            billionths(a).is_some() && billionths(a) == billionths(b)
-        }
+        [.., resources, _, _] if resources == "resources" => is_same_number(a, b),
+        [.., limit] if limit == "sizeLimit" => is_same_number(a, b),
         _ => false,
     }
+}
+
+fn is_same_number(a: &str, b: &str) -> bool {
+    billionths(a).is_some() && billionths(a) == billionths(b)
 }
 
 /// An amount without a sign, in billionths of its unit. None for what is not one, or has an exponent.

@@ -29,6 +29,9 @@ pub(crate) const METRICS_PORT: u16 = 8888;
 /// Health.
 pub(crate) const HEALTH_PORT: u16 = 13133;
 
+/// Where the collector keeps the decisions that outlive its container.
+pub(crate) const DECISIONS_FOLDER: &str = "/var/lib/tracepipe/decisions";
+
 /// Name of the ServiceAccount and of the DaemonSet. A pipeline called `default` must not touch the ServiceAccount
 /// `default`, so it is never the pipeline's own name.
 pub(crate) fn workload(pipeline: &str) -> String {

@@ -6,7 +6,7 @@ use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tracepipe_crds::values::Duration;
-use tracepipe_crds::{ResourceAmounts, Resources, TracingPipeline, TrafficPolicy};
+use tracepipe_crds::{Persistence, ResourceAmounts, TracingPipeline, TracingPipelineSpec, TrafficPolicy};
 
 use crate::names::{self, APPLIED_ANNOTATION, CONTAINER, REVISION_LABEL, ROLE_ANNOTATION};
 use crate::settings::Settings;
@@ -15,6 +15,8 @@ use crate::validate::Accepted;
 /// Where the token lies, under the names that EKS's pod identity webhook uses: it leaves a pod alone that has them.
 const TOKEN_VOLUME: &str = "aws-iam-token";
 const TOKEN_FOLDER: &str = "/var/run/secrets/eks.amazonaws.com/serviceaccount";
+/// The volume of [`names::DECISIONS_FOLDER`].
+const DECISIONS_VOLUME: &str = "decisions";
 const CONFIG_FOLDER: &str = "/etc/tracepipe";
 const CONFIG_KEY: &str = "collector.yaml";
 const CA_KEY: &str = "extra-ca.pem";
@@ -245,8 +247,8 @@ fn pod_template(
         },
         "affinity": linux_and_not_fargate(),
         "tolerations": collector.tolerations,
-        "containers": [container(accepted, settings, &collector.resources)],
-        "volumes": volumes(accepted, config_map),
+        "containers": [container(&pipeline.spec, accepted, settings)],
+        "volumes": volumes(&pipeline.spec, accepted, config_map),
     });
     if !collector.node_selector.is_empty() {
         spec["nodeSelector"] = json!(collector.node_selector);
@@ -294,7 +296,8 @@ fn linux_and_not_fargate() -> Value {
     })
 }
 
-fn container(accepted: &Accepted, settings: &Settings, resources: &Resources) -> Value {
+fn container(spec: &TracingPipelineSpec, accepted: &Accepted, settings: &Settings) -> Value {
+    let resources = &spec.collector.resources;
     let port = |name: &str, port: u16| json!({ "name": name, "containerPort": port, "protocol": "TCP" });
     let probe = |path: &str, period: u16, failures: u16| {
         json!({
@@ -307,6 +310,9 @@ fn container(accepted: &Accepted, settings: &Settings, resources: &Resources) ->
     let mut mounts = vec![json!({ "name": "config", "mountPath": CONFIG_FOLDER, "readOnly": true })];
     if accepted.role_arn.is_some() {
         mounts.push(json!({ "name": TOKEN_VOLUME, "mountPath": TOKEN_FOLDER, "readOnly": true }));
+    }
+    if persistence(spec).is_some() {
+        mounts.push(json!({ "name": DECISIONS_VOLUME, "mountPath": names::DECISIONS_FOLDER }));
     }
     json!({
         "name": CONTAINER,
@@ -378,7 +384,11 @@ fn environment(accepted: &Accepted, settings: &Settings) -> Value {
     Value::Array(env)
 }
 
-fn volumes(accepted: &Accepted, config_map: &str) -> Value {
+fn persistence(spec: &TracingPipelineSpec) -> Option<&Persistence> {
+    spec.sampling.decision_cache.persistence.as_ref()
+}
+
+fn volumes(spec: &TracingPipelineSpec, accepted: &Accepted, config_map: &str) -> Value {
     let mut volumes = vec![json!({
         "name": "config",
         "configMap": { "name": config_map, "defaultMode": 0o444 },
@@ -396,6 +406,12 @@ fn volumes(accepted: &Accepted, config_map: &str) -> Value {
                     },
                 }],
             },
+        }));
+    }
+    if let Some(persistence) = persistence(spec) {
+        volumes.push(json!({
+            "name": DECISIONS_VOLUME,
+            "emptyDir": { "sizeLimit": persistence.size_limit },
         }));
     }
     Value::Array(volumes)

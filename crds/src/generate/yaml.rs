@@ -6,6 +6,8 @@ use serde_json::{Map, Value};
 const FOLDED: usize = 72;
 /// Characters of a line of a folded text, but for words that are longer.
 const WIDTH: usize = 110;
+/// Characters of a folded text in a line, however far it is indented: deep texts would take more spaces than letters.
+const TEXT_WIDTH_MIN: usize = 80;
 
 /// Writes an object. Lists in lists, which no schema has, are written in flow style.
 ///
@@ -40,6 +42,10 @@ fn below(value: &Value, indent: usize, out: &mut String) -> Result<(), serde_sap
         out.push('\n');
         return object(members, indent + 2, out);
     }
+    if let Some(words) = words_of(value) {
+        line(&format!(" [{}]", words.join(", ")), out);
+        return Ok(());
+    }
     if let Some(items) = value.as_array().filter(|items| !items.is_empty()) {
         out.push('\n');
         for item in items {
@@ -71,6 +77,16 @@ fn members_of(value: &Value) -> Option<&Map<String, Value>> {
     value.as_object().filter(|members| !members.is_empty())
 }
 
+/// The items of a list of plain words, which stands in one line: a list of choices says more at one glance.
+fn words_of(value: &Value) -> Option<Vec<&str>> {
+    let is_plain = |word: &&str| {
+        let alphanumeric = word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        alphanumeric && scalar(&Value::from(*word)).is_ok_and(|text| text == *word)
+    };
+    let words = value.as_array().filter(|items| !items.is_empty())?.iter();
+    words.map(|word| word.as_str().filter(is_plain)).collect()
+}
+
 fn line(text: &str, out: &mut String) {
     out.push_str(text);
     out.push('\n');
@@ -82,10 +98,11 @@ fn folds(text: &str) -> bool {
 }
 
 fn fold(text: &str, indent: usize, out: &mut String) {
-    let mut length = WIDTH;
+    let width = WIDTH.max(indent + TEXT_WIDTH_MIN);
+    let mut length = width;
     for word in text.split(' ') {
         let word_length = word.chars().count();
-        if length + 1 + word_length > WIDTH {
+        if length + 1 + word_length > width {
             if !out.ends_with('\n') {
                 out.push('\n');
             }

@@ -37,9 +37,15 @@ fn completed(mut spec: Value) -> Value {
 }
 
 #[test]
-fn it_is_under_100_kb() {
-    assert!(crd_yaml().unwrap().len() < 100_000);
-    assert!(crd().unwrap().to_string().len() < 100_000);
+fn it_is_under_200_kb() {
+    assert!(
+        crd_yaml().unwrap().len() < 200_000,
+        "{}",
+        crd_yaml().unwrap().len()
+    );
+    // What `kubectl apply` keeps in an annotation, of at most 262,144 bytes.
+    let json = crd().unwrap().to_string().len();
+    assert!(json < 130_000, "{json}");
 }
 
 #[test]
@@ -53,7 +59,9 @@ fn its_yaml_has_no_flow_style_and_no_endless_line() {
     for line in crd_yaml().unwrap().lines() {
         assert!(!line.trim_start().starts_with(['{', '[']), "{line}");
         let words = line.trim_start();
-        assert!(line.len() <= 112 || !words.contains(' '), "{line}");
+        let most = 112.max(line.len() - words.len() + 92);
+        let is_list = words.ends_with(']') && words.contains(": [");
+        assert!(line.len() <= most || is_list || !words.contains(' '), "{line}");
     }
 }
 
@@ -128,7 +136,8 @@ fn each_field_has_a_text_of_one_paragraph() {
         each(&schema["properties"][part], part, &mut all);
     }
     for (path, schema) in all {
-        if path.ends_with(".*") || path == "status.effective.exporters[]" {
+        let is_scalar_item = path.ends_with("[]") && schema.get("properties").is_none();
+        if path.ends_with(".*") || is_scalar_item {
             continue;
         }
         let text = schema["description"].as_str().unwrap_or_default();
@@ -170,7 +179,9 @@ fn a_cluster_name_alone_gets_these_settings() {
         "clusterName": "prod",
         "samplingRatePercentage": 10,
         "sampling": {
-            "keepErrors": true, "slowThreshold": "500ms", "decisionWait": "10s", "numTraces": 100_000, "policies": [],
+            "keepErrors": true, "slowThreshold": "500ms", "decisionWait": "10s", "numTraces": 100_000,
+            "blockOnOverflow": false, "expectedNewTracesPerSec": 0, "sampleOnFirstMatch": false,
+            "recordPolicy": true, "decisionCache": {}, "policies": [],
         },
         "memoryLimiter": { "limitMiB": 400, "spikeLimitMiB": 100, "checkInterval": "1s" },
         "batch": { "timeout": "200ms", "sendBatchSize": 8192, "sendBatchMaxSize": 0 },

@@ -15,6 +15,7 @@ pub(super) const FILE: &str = "docs/tracingpipeline.md";
 const INTRO: &str = include_str!("docs/intro.md");
 /// Has every field, in the order that people read them in.
 const EXAMPLE: &str = include_str!("../../../deploy/examples/pipeline-full.yaml");
+const DECISIONS: &str = include_str!("docs/decisions.md");
 const STATUS: &str = include_str!("docs/status.md");
 const CONDITIONS: &str = include_str!("docs/conditions.md");
 
@@ -26,6 +27,7 @@ pub(super) fn markdown() -> String {
     let mut page = Page::default();
     page.paragraph(INTRO);
     page.fields(&properties["spec"]);
+    page.paragraph(DECISIONS);
     page.paragraph(STATUS);
     page.status(&properties["status"]);
     page.columns(&version["additionalPrinterColumns"]);
@@ -185,9 +187,18 @@ impl Order {
     }
 }
 
+/// A policy in another one has what a policy has; that stands in the table once.
 fn rows_below(order: &Order, path: &str, schema: &Value, rows: &mut Vec<Vec<String>>) {
+    let is_member = path.contains("SubPolicy");
     for (name, below) in order.members(&format!("spec.{path}"), schema) {
         let path = format!("{path}.{name}");
+        if is_member {
+            let is_known = below["description"].as_str().unwrap().starts_with("For `");
+            if !is_known || ["and", "not"].contains(&name.as_str()) {
+                rows.push(row(&path, below, required(schema, name)));
+            }
+            continue;
+        }
         if below.get("properties").is_some() {
             // An object that is always there is only its members.
             if below.get("default").is_none() {

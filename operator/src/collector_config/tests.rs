@@ -1,7 +1,10 @@
+mod sampling;
+
 use serde_json::{Value, json};
-use tracepipe_config::PolicyKind;
+use tracepipe_config::{PolicyKind, SimplePolicy, StatusCode};
 
 use super::*;
+use crate::collector_config::sampling::{KEEP_ERRORS, KEEP_SLOW, SAMPLING_RATE};
 use crate::testing::*;
 
 fn settings_of(spec: Value) -> tracepipe_config::Settings {
@@ -22,19 +25,26 @@ fn policies(spec: Value) -> Vec<(String, PolicyKind)> {
         .collect()
 }
 
+fn latency(threshold_ms: i64, upper_threshold_ms: Option<i64>) -> SimplePolicy {
+    SimplePolicy::Latency {
+        threshold_ms,
+        upper_threshold_ms,
+    }
+}
+
 #[test]
 fn errors_slow_traces_and_a_share_are_kept_by_default() {
     let expected = [
         (
             KEEP_ERRORS,
-            PolicyKind::StatusCode {
+            SimplePolicy::StatusCode {
                 status_codes: vec![StatusCode::Error],
             },
         ),
-        (KEEP_SLOW, PolicyKind::Latency { threshold_ms: 500 }),
+        (KEEP_SLOW, latency(500, None)),
         (
             SAMPLING_RATE,
-            PolicyKind::Probabilistic {
+            SimplePolicy::Probabilistic {
                 hash_salt: "default-hash-seed".to_owned(),
                 sampling_percentage: 10.0,
             },
@@ -42,7 +52,7 @@ fn errors_slow_traces_and_a_share_are_kept_by_default() {
     ];
     assert_eq!(
         policies(json!({})),
-        expected.map(|(name, kind)| (name.to_owned(), kind))
+        expected.map(|(name, policy)| (name.to_owned(), PolicyKind::Simple(policy)))
     );
 }
 
@@ -78,23 +88,26 @@ fn own_policies_come_behind_in_their_order() {
     ]}}))
     .split_off(3);
     let expected = [
-        ("z", PolicyKind::Latency { threshold_ms: 7 }),
+        ("z", latency(7, None)),
         (
             "a",
-            PolicyKind::StatusCode {
+            SimplePolicy::StatusCode {
                 status_codes: vec![StatusCode::Ok, StatusCode::Unset],
             },
         ),
         (
             "m",
-            PolicyKind::Probabilistic {
+            SimplePolicy::Probabilistic {
                 hash_salt: "s".to_owned(),
                 sampling_percentage: 0.25,
             },
         ),
-        ("n", PolicyKind::AlwaysSample),
+        ("n", SimplePolicy::AlwaysSample),
     ];
-    assert_eq!(added, expected.map(|(name, kind)| (name.to_owned(), kind)));
+    assert_eq!(
+        added,
+        expected.map(|(name, policy)| (name.to_owned(), PolicyKind::Simple(policy)))
+    );
 }
 
 #[test]
@@ -164,10 +177,26 @@ fn a_place_in_the_configuration_is_one_in_the_spec() {
             1,
             "spec.sampling (processors.tail_sampling.policies[0].name)",
         ),
+        ("processors.tail_sampling.policies", 3, "spec.sampling.policies"),
+        (
+            "processors.tail_sampling.policies[4].drop.drop_sub_policy[2].numeric_attribute.max_value",
+            3,
+            "spec.sampling.policies[1].drop.dropSubPolicy[2].numericAttribute.maxValue",
+        ),
         (
             "processors.tail_sampling.decision_wait",
             3,
-            "spec.sampling (processors.tail_sampling.decision_wait)",
+            "spec.sampling.decisionWait",
+        ),
+        (
+            "processors.tail_sampling.decision_wait_after_root_received",
+            3,
+            "spec.sampling.decisionWaitAfterRoot",
+        ),
+        (
+            "processors.tail_sampling.decision_cache.directory",
+            3,
+            "spec.sampling.decisionCache.persistence",
         ),
         (
             "processors.memory_limiter.limit_mib",

@@ -381,6 +381,9 @@ fn an_amount_that_the_api_server_writes_in_its_own_way_is_the_same() {
             );
         }
     }
+    let limit = |amount: &str| json!({"emptyDir": {"sizeLimit": amount}});
+    assert_eq!(first_difference(&limit("1024Mi"), &limit("1Gi")), None);
+    assert!(first_difference(&limit("1024Mi"), &limit("1G")).is_some());
     // Elsewhere a text is a text.
     assert!(first_difference(&json!({"value": "1000"}), &json!({"value": "1k"})).is_some());
 }

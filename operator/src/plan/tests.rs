@@ -1,5 +1,6 @@
 //! `testdata/pipelines/*.yaml` and beside them, in `rendered/`, all that comes of each. `TRACEPIPE_WRITE=1` rewrites that.
 
+mod persistence;
 mod random;
 mod restricted;
 
@@ -118,7 +119,10 @@ fn changes() -> Vec<(&'static str, TracingPipeline, Settings, Facts, bool)> {
         ("nothing", spec(json!({})), false),
         (
             "a default written out",
-            spec(json!({"sampling": {"decisionWait": "10s"}})),
+            spec(json!({"sampling": {
+                "decisionWait": "10s", "recordPolicy": true, "blockOnOverflow": false, "sampleOnFirstMatch": false,
+                "expectedNewTracesPerSec": 0, "decisionCache": {},
+            }})),
             false,
         ),
         (
@@ -136,6 +140,11 @@ fn changes() -> Vec<(&'static str, TracingPipeline, Settings, Facts, bool)> {
         (
             "a policy",
             spec(json!({"sampling": {"policies": [{"name": "a", "type": "AlwaysSample"}]}})),
+            true,
+        ),
+        (
+            "persistence",
+            spec(json!({"sampling": {"decisionCache": {"persistence": {}}}})),
             true,
         ),
         ("the cluster's name", spec(json!({"clusterName": "other"})), true),

@@ -42,16 +42,57 @@ fn percentage() -> BoxedStrategy<Value> {
     .boxed()
 }
 
-fn policy() -> BoxedStrategy<Value> {
+/// A policy that may stand everywhere, without a name.
+fn simple_policy() -> BoxedStrategy<Value> {
     let codes = select(vec![json!(["OK"]), json!(["ERROR", "UNSET"])]);
-    let name = prop_oneof![9 => "[a-z][a-z0-9]{0,20}", 1 => text()];
-    let kind = prop_oneof![
+    let filled = || text().prop_filter("is not empty", |text| !text.is_empty());
+    prop_oneof![
         Just(json!({"type": "AlwaysSample"})),
         codes.prop_map(|codes| json!({"type": "StatusCode", "statusCode": {"statusCodes": codes}})),
         (1..3_600_000).prop_map(|millis| json!({"type": "Latency", "latency": {"thresholdMs": millis}})),
         (percentage(), of(text())).prop_map(|(share, salt)| {
             json!({"type": "Probabilistic", "probabilistic": {"samplingPercentage": share, "hashSalt": salt}})
         }),
+        (filled(), vec(filled(), 1..3)).prop_map(|(key, values)| {
+            json!({"type": "StringAttribute", "stringAttribute": {"key": key, "values": values}})
+        }),
+        (filled(), any::<i64>(), any::<bool>()).prop_map(|(key, least, invert)| {
+            json!({"type": "NumericAttribute", "numericAttribute": {"key": key, "minValue": least, "invertMatch": invert}})
+        }),
+        (filled(), filled()).prop_map(|(key, value)| {
+            json!({"type": "TraceState", "traceState": {"key": key, "values": [value]}})
+        }),
+        (1..9).prop_map(|rate| json!({"type": "RateLimiting", "rateLimiting": {"spansPerSecond": rate}})),
+    ]
+    .boxed()
+}
+
+/// The same, or such a one in a `Not`.
+fn and_member() -> BoxedStrategy<Value> {
+    prop_oneof![
+        simple_policy(),
+        simple_policy().prop_map(|policy| json!({"type": "Not", "not": {"notSubPolicy": policy}})),
+    ]
+    .boxed()
+}
+
+fn policy() -> BoxedStrategy<Value> {
+    let name = prop_oneof![9 => "[a-z][a-z0-9]{0,20}", 1 => text()];
+    let and = |members| json!({"type": "And", "and": {"andSubPolicy": members}});
+    let composite = (vec(and_member(), 1..3), text()).prop_map(move |(members, name)| {
+        let mut member = and(members);
+        member["name"] = json!(name);
+        let composite = json!({
+            "maxTotalSpansPerSecond": 9, "policyOrder": [name], "compositeSubPolicy": [member],
+            "rateAllocation": [{"policy": name, "percent": 100}],
+        });
+        json!({"type": "Composite", "composite": composite})
+    });
+    let kind = prop_oneof![
+        4 => and_member(),
+        1 => vec(and_member(), 1..3).prop_map(and),
+        1 => vec(and_member(), 1..3).prop_map(|members| json!({"type": "Drop", "drop": {"dropSubPolicy": members}})),
+        1 => composite,
     ];
     (name, kind)
         .prop_map(|(name, mut policy)| {
@@ -77,8 +118,13 @@ prop_compose! {
         slow in select(vec!["0s", "500ms", "1h"]),
         wait in duration(),
         policies in vec(policy(), 0..4),
+        limit in of(prop_oneof![9 => Just("64Mi".to_owned()), 1 => text()]),
     ) -> Value {
-        json!({"keepErrors": keep_errors, "slowThreshold": slow, "decisionWait": wait, "policies": policies})
+        let cache = limit.map_or(json!({}), |limit| json!({"persistence": {"sizeLimit": limit}}));
+        json!({
+            "keepErrors": keep_errors, "slowThreshold": slow, "decisionWait": wait, "policies": policies,
+            "decisionCache": cache,
+        })
     }
 }
 
@@ -172,7 +218,8 @@ proptest! {
         let container = &spec["containers"][0];
         prop_assert_eq!(&container["image"], &json!(settings().collector_image));
         prop_assert_eq!(&container["args"], &json!(["--config=/etc/tracepipe/collector.yaml"]));
-        let mounts = if accepted.role_arn.is_some() { 2 } else { 1 };
+        let kept = pipeline.spec.sampling.decision_cache.persistence.is_some();
+        let mounts = 1 + usize::from(accepted.role_arn.is_some()) + usize::from(kept);
         prop_assert_eq!(container["volumeMounts"].as_array().unwrap().len(), mounts);
         prop_assert_eq!(variables(&planned).len(), if accepted.role_arn.is_some() { 7 } else { 4 });
     }

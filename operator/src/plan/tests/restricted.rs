@@ -38,7 +38,7 @@ pub(super) fn violations(spec: &Value) -> Vec<String> {
     }
     for volume in spec["volumes"].as_array().unwrap() {
         let kinds: Vec<&str> = volume.as_object().unwrap().keys().map(String::as_str).collect();
-        let allowed = [["configMap", "name"], ["name", "projected"]];
+        let allowed = [["configMap", "name"], ["emptyDir", "name"], ["name", "projected"]];
         must(allowed.iter().any(|pair| kinds == pair), "volumes");
     }
     for container in spec["containers"].as_array().unwrap() {
