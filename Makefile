@@ -1,6 +1,6 @@
 # Every command of the project. What each needs beyond Rust and a C compiler stands in its line of `make help`.
 .DEFAULT_GOAL := help
-.PHONY: help build images demo cluster test lint
+.PHONY: help build images demo cluster test peers soak bench lint fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -21,5 +21,17 @@ cluster: ## a two-node Kubernetes cluster with the operator, left running to pla
 test: ## every test this machine can run; needs Go, Python 3.11 and Node 20 for the real peers and clients
 	@scripts/test.sh
 
+peers: ## what `make test` compares with other programs in part, in full; needs Go
+	@scripts/peers.sh
+
+bench: ## a quarter of an hour of ours and upstream's side by side, FULL=1 for hours; needs Go, two cores, root for a cgroup
+	@scripts/bench.sh $(if $(FULL),--full)
+
+soak: ## an hour of waves and faults: the account exact, memory flat and back to idle
+	@scripts/soak.sh
+
 lint: ## format, clippy, docs: what a commit must pass, without the tests
 	@scripts/test.sh lint
+
+fuzz: ## looks for input that breaks the walk or the JSON reader, a minute each; needs nightly Rust and a C++ compiler
+	@scripts/fuzz.sh

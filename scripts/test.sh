@@ -197,14 +197,18 @@ proc_layers() {
     proc=(bash -c '. e2e/tools/lib.sh && where=$(release_env) && eval "$where" &&
         exec cargo test --release -p tracepipe-e2e --test proc --locked --no-fail-fast -- "$@"' proc)
 
+    layer "hot loops" scripts/hot_loops.sh || true
+
     tools_layer "peers and clients" peers || true
     tools_layer "cluster's programs" cluster || true
-    layer "cross-process" "${proc[@]}" --skip parity:: || true
+    layer "cross-process" "${proc[@]}" --skip parity:: --skip policies:: || true
     # Two collectors under load are compared by what they keep: alone on the machine, or a refusal makes the run void.
     if [ -n "${TRACEPIPE_OTELCOL:-}" ]; then
         layer "parity with upstream" "${proc[@]}" parity:: || true
+        # Shown in full: how much was compared, and what budgets let through.
+        layer "policies of upstream" "${proc[@]}" policies:: --nocapture --test-threads=1 || true
     else
-        leave_out "parity with upstream" "there is no upstream collector to compare with"
+        leave_out "parity with upstream, its policies" "there is no upstream collector to compare with"
     fi
     layer "demo" "$TRACEPIPE_DEMO" || true
     cluster_layers

@@ -257,38 +257,80 @@ pub struct OtelcolPeer {
     _config: tempfile::NamedTempFile,
 }
 
-impl OtelcolPeer {
-    /// Starts `binary` with a configuration and waits until something accepts connections on `otlp`. Upstream does not
-    /// say which port it took, so give it ones of [`free_address`].
+/// How the upstream collector is started.
+#[derive(Debug, Clone)]
+pub struct PeerStart<'a> {
+    /// The program.
+    pub binary: &'a Path,
+    /// The text of its configuration.
+    pub config: &'a str,
+    /// Where its configuration makes it listen. It does not say which port it took, so take one of [`free_address`].
+    pub otlp: SocketAddr,
+    /// Further arguments.
+    pub args: Vec<String>,
+    /// Its environment; it gets nothing else but `PATH`.
+    pub env: BTreeMap<String, String>,
+}
+
+impl<'a> PeerStart<'a> {
+    /// Without further arguments and environment.
+    pub fn new(binary: &'a Path, config: &'a str, otlp: SocketAddr) -> Self {
+        Self {
+            binary,
+            config,
+            otlp,
+            args: Vec::new(),
+            env: BTreeMap::new(),
+        }
+    }
+
+    /// Starts it and waits until something accepts connections.
     ///
     /// # Errors
     /// When it cannot be started, ends, or is not there after 30 s.
+    pub async fn start(self) -> anyhow::Result<OtelcolPeer> {
+        let file = tempfile::Builder::new().suffix(".yaml").tempfile()?;
+        std::fs::write(file.path(), self.config)?;
+        let mut args = vec!["--config".to_owned(), file.path().display().to_string()];
+        args.extend(self.args);
+        let mut process = Process::start(self.binary, &args, &self.env)?;
+        let waiting = async {
+            while tokio::net::TcpStream::connect(self.otlp).await.is_err() {
+                if let Some(status) = process.ended()? {
+                    bail!("{} ended with {status}", self.binary.display());
+                }
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+            anyhow::Ok(())
+        };
+        let started = match tokio::time::timeout(START_LIMIT, waiting).await {
+            Ok(started) => started,
+            Err(_) => Err(anyhow::anyhow!("nothing listens on {}", self.otlp)),
+        };
+        started.with_context(|| format!("starting the upstream collector:\n{}", process.log_tail(30)))?;
+        Ok(OtelcolPeer {
+            process,
+            _config: file,
+        })
+    }
+}
+
+impl OtelcolPeer {
+    /// Starts `binary` with a configuration: see [`PeerStart`].
+    ///
+    /// # Errors
+    /// As [`PeerStart::start`].
     pub async fn start(
         binary: &Path,
         config: &str,
         otlp: SocketAddr,
         env: &BTreeMap<String, String>,
     ) -> anyhow::Result<Self> {
-        let file = tempfile::Builder::new().suffix(".yaml").tempfile()?;
-        std::fs::write(file.path(), config)?;
-        let args = ["--config".to_owned(), file.path().display().to_string()];
-        let process = Process::start(binary, &args, env)?;
-        let waiting = async {
-            while tokio::net::TcpStream::connect(otlp).await.is_err() {
-                tokio::time::sleep(POLL_INTERVAL).await;
-            }
+        let start = PeerStart {
+            env: env.clone(),
+            ..PeerStart::new(binary, config, otlp)
         };
-        if tokio::time::timeout(START_LIMIT, waiting).await.is_err() {
-            bail!(
-                "{} does not listen on {otlp}:\n{}",
-                binary.display(),
-                process.log_tail(30)
-            );
-        }
-        Ok(Self {
-            process,
-            _config: file,
-        })
+        start.start().await
     }
 
     /// The child itself: log, cost, signals.

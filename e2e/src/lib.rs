@@ -5,6 +5,7 @@
 //! lost on the way, [`service_map`] and [`waterfall`] show it; [`demo`] is all of them in one command.
 
 pub mod account;
+pub mod bench;
 pub mod binary;
 pub mod clock;
 pub mod cluster;
@@ -28,5 +29,5 @@ pub mod service_map;
 pub mod spans;
 pub mod terminal;
 pub mod waterfall;
-mod wire;
+pub mod wire;
 pub mod workload;

@@ -14,6 +14,7 @@ use tracepipe_otlp::TraceId;
 
 use crate::clock;
 use crate::workload::{OtlpRequest, TraceTruth};
+pub(crate) use sender::grpc_outcome;
 pub use sender::{Outcome, Protocol, Sender, Target};
 
 /// Requests without an answer at a time. More means that the server stands still: the generator's memory has a limit

@@ -88,6 +88,16 @@ impl OtlpSink {
         lock(&self.shared.state).behaviour = behaviour;
     }
 
+    /// Keeps every message that is taken from now on; they are inflated and take memory until the sink ends.
+    pub fn keep_messages(&self) {
+        lock(&self.shared.state).messages.get_or_insert_default();
+    }
+
+    /// The messages that were kept, in the order of their arrival.
+    pub fn messages(&self) -> Vec<Bytes> {
+        lock(&self.shared.state).messages.clone().unwrap_or_default()
+    }
+
     /// What was counted so far.
     pub fn counts(&self) -> SinkCounts {
         lock(&self.shared.state).counts
@@ -132,6 +142,8 @@ struct State {
     behaviour: Behaviour,
     counts: SinkCounts,
     traces: HashMap<TraceId, Vec<SpanId>>,
+    /// `None`: they are not kept.
+    messages: Option<Vec<Bytes>>,
 }
 
 /// A panicking test thread must not hide what the sink recorded.
@@ -175,6 +187,9 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     state.counts.accepted += 1;
     state.counts.spans += ids.len() as u64;
     state.counts.message_bytes += message.len() as u64;
+    if let Some(messages) = &mut state.messages {
+        messages.push(message.clone());
+    }
     for (trace_id, span_id) in ids {
         state.traces.entry(trace_id).or_default().push(span_id);
     }

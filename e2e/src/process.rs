@@ -84,6 +84,14 @@ impl Process {
         self.pid
     }
 
+    /// How it ended, when it has.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
     /// What it wrote so far to standard output and standard error, line by line.
     pub fn log(&self) -> Vec<String> {
         self.log

@@ -4,56 +4,57 @@
 
 /// A protobuf message in the making.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Writer {
+pub struct Writer {
     bytes: Vec<u8>,
 }
 
 impl Writer {
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
+    /// What was written.
+    pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 
     /// A varint field; zero is the default and is not written.
-    pub(crate) fn varint(&mut self, field: u32, value: u64) {
+    pub fn varint(&mut self, field: u32, value: u64) {
         if value != 0 {
             self.varint_always(field, value);
         }
     }
 
     /// A varint field of a oneof, where zero is a value.
-    pub(crate) fn varint_always(&mut self, field: u32, value: u64) {
+    pub fn varint_always(&mut self, field: u32, value: u64) {
         self.raw_varint(u64::from(field) << 3);
         self.raw_varint(value);
     }
 
     /// A fixed64 field, also when zero.
-    pub(crate) fn fixed64(&mut self, field: u32, value: u64) {
+    pub fn fixed64(&mut self, field: u32, value: u64) {
         self.raw_varint(u64::from(field) << 3 | 1);
         self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
     /// A fixed32 field, also when zero.
-    pub(crate) fn fixed32(&mut self, field: u32, value: u32) {
+    pub fn fixed32(&mut self, field: u32, value: u32) {
         self.raw_varint(u64::from(field) << 3 | 5);
         self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
     /// A string, bytes or message field, also when empty.
-    pub(crate) fn bytes(&mut self, field: u32, value: &[u8]) {
+    pub fn bytes(&mut self, field: u32, value: &[u8]) {
         self.raw_varint(u64::from(field) << 3 | 2);
         self.raw_varint(value.len() as u64);
         self.bytes.extend_from_slice(value);
     }
 
     /// A string field; the empty one is the default and is not written.
-    pub(crate) fn string(&mut self, field: u32, value: &str) {
+    pub fn string(&mut self, field: u32, value: &str) {
         if !value.is_empty() {
             self.bytes(field, value.as_bytes());
         }
     }
 
     /// A message field that `write` fills.
-    pub(crate) fn message(&mut self, field: u32, write: impl FnOnce(&mut Self)) {
+    pub fn message(&mut self, field: u32, write: impl FnOnce(&mut Self)) {
         let mut inner = Self::default();
         write(&mut inner);
         self.bytes(field, &inner.bytes);
@@ -70,15 +71,19 @@ impl Writer {
 
 /// One field of a message.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Field<'a> {
+pub enum Field<'a> {
+    /// Wire type 0.
     Varint(u64),
+    /// Wire type 1.
     Fixed64(u64),
+    /// Wire type 5.
     Fixed32(u32),
+    /// Wire type 2: a string, bytes or a message.
     Bytes(&'a [u8]),
 }
 
 /// The fields of a message with their numbers, in wire order; ends with `Err` at the first malformed one.
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     all: &'a [u8],
     rest: &'a [u8],
     broken: bool,
@@ -86,10 +91,11 @@ pub(crate) struct Reader<'a> {
 
 /// The bytes are no protobuf message.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Malformed;
+pub struct Malformed;
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    /// Reads this message from its start.
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self {
             all: bytes,
             rest: bytes,
@@ -98,7 +104,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Where the field that was read last ends, from the message's start.
-    pub(crate) fn offset(&self) -> usize {
+    pub fn offset(&self) -> usize {
         self.all.len() - self.rest.len()
     }
 

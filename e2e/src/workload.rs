@@ -11,7 +11,7 @@ use tracepipe_otlp::{SpanId, TraceId};
 
 use crate::rng::Rng;
 use crate::spans::{self, Attributes, Kind, ResourceSpans, Span, Status};
-use template::{Patch, Template};
+pub(crate) use template::{Patch, Template};
 
 /// Spans of each trace of the plain shape.
 pub const SPANS_PER_TRACE: u32 = 10;
@@ -147,7 +147,7 @@ impl Plain {
     /// # Errors
     /// When the template cannot be read back, which is a mistake in this crate.
     pub fn new(seed: u64, mix: Mix, base_unix_nano: u64, traces_per_second: u64) -> anyhow::Result<Self> {
-        let request = placeholder_request();
+        let request = placeholder_request(TRACES_PER_REQUEST, SPANS_PER_TRACE);
         let template = Template::new(spans::to_protobuf(&request))?;
         let trace_interval_nano = 1_000_000_000 / traces_per_second.max(1);
         Ok(Self {
@@ -205,19 +205,10 @@ impl Plain {
         let mut rng = Rng::for_item(self.seed, number);
         let trace_id = TraceId(rng.trace_id());
         let span_seed = rng.next();
-        let error_span = rng
-            .chance(self.mix.error_share)
-            .then(|| rng.between(0, u64::from(SPANS_PER_TRACE) - 1) as u32);
-        let threshold = self.mix.slow_ms * NANOS_PER_MILLI;
-        let duration_nano = if rng.chance(self.mix.slow_share) {
-            // From the first duration that counts as slow, in whole milliseconds, to four times the threshold.
-            rng.between(threshold + NANOS_PER_MILLI, threshold * 4)
-        } else if rng.chance(0.02) {
-            // At the border, on the side that is not slow.
-            rng.between(threshold - NANOS_PER_MILLI, threshold + NANOS_PER_MILLI - 1)
-        } else {
-            rng.between(threshold / 100, threshold * 9 / 10)
-        };
+        let Fate {
+            error_span,
+            duration_nano,
+        } = Fate::draw(&mut rng, &self.mix);
         let start_unix_nano = self.base_unix_nano + number * self.trace_interval_nano;
         PlainTrace {
             trace_id,
@@ -236,6 +227,46 @@ fn why(has_error: bool, duration_ms: u64, slow_ms: u64) -> Option<Why> {
         Some(Why::Slow)
     } else {
         None
+    }
+}
+
+/// What happens in a trace of [`SPANS_PER_TRACE`] spans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fate {
+    /// The span that fails.
+    pub(crate) error_span: Option<u32>,
+    /// From the first start to the last end.
+    pub(crate) duration_nano: u64,
+}
+
+impl Fate {
+    pub(crate) fn draw(rng: &mut Rng, mix: &Mix) -> Self {
+        let error_span = rng
+            .chance(mix.error_share)
+            .then(|| rng.between(0, u64::from(SPANS_PER_TRACE) - 1) as u32);
+        let threshold = mix.slow_ms * NANOS_PER_MILLI;
+        let duration_nano = if rng.chance(mix.slow_share) {
+            // From the first duration that counts as slow, in whole milliseconds, to four times the threshold.
+            rng.between(threshold + NANOS_PER_MILLI, threshold * 4)
+        } else if rng.chance(0.02) {
+            // At the border, on the side that is not slow.
+            rng.between(threshold - NANOS_PER_MILLI, threshold + NANOS_PER_MILLI - 1)
+        } else {
+            rng.between(threshold / 100, threshold * 9 / 10)
+        };
+        Self {
+            error_span,
+            duration_nano,
+        }
+    }
+
+    /// Why the policies of the first seed keep the trace in any case.
+    pub(crate) fn must_be_kept(&self, mix: &Mix) -> Option<Why> {
+        why(
+            self.error_span.is_some(),
+            self.duration_nano / NANOS_PER_MILLI,
+            mix.slow_ms,
+        )
     }
 }
 
@@ -267,14 +298,14 @@ impl PlainTrace {
 }
 
 /// The request that the template is made of: trace T has the id T + 1, its span S the id S + 1.
-fn placeholder_request() -> Vec<ResourceSpans> {
+pub(crate) fn placeholder_request(traces: u32, spans_per_trace: u32) -> Vec<ResourceSpans> {
     let service_of = |span: u32| span as usize % SERVICES.len();
     SERVICES
         .iter()
         .enumerate()
         .map(|(index, service)| {
-            let spans = (0..TRACES_PER_REQUEST)
-                .flat_map(|trace| (0..SPANS_PER_TRACE).map(move |span| (trace, span)))
+            let spans = (0..traces)
+                .flat_map(|trace| (0..spans_per_trace).map(move |span| (trace, span)))
                 .filter(|(_, span)| service_of(*span) == index)
                 .map(|(trace, span)| placeholder_span(trace, span))
                 .collect();

@@ -21,9 +21,22 @@ const EDGES: &[(&str, &[&str])] = &[
             "tracepipe-xray",
         ],
     ),
+    (
+        "tracepipe-hot-loops",
+        &[
+            "tracepipe-config",
+            "tracepipe-otlp",
+            "tracepipe-sampling",
+            "tracepipe-xray",
+        ],
+    ),
     ("tracepipe-crds", &[]),
     ("tracepipe-operator", &["tracepipe-config", "tracepipe-crds"]),
-    ("tracepipe-e2e", &["tracepipe-otlp"]),
+    // The tests put policies beside upstream's in their own process; its programs use `otlp` only.
+    (
+        "tracepipe-e2e",
+        &["tracepipe-config", "tracepipe-otlp", "tracepipe-sampling"],
+    ),
 ];
 
 /// What no crate may use, and what only some may.

@@ -211,7 +211,7 @@ impl Sender {
     }
 }
 
-fn grpc_outcome(parts: &http::response::Parts, trailers: &HeaderMap, body: &Bytes) -> Outcome {
+pub(crate) fn grpc_outcome(parts: &http::response::Parts, trailers: &HeaderMap, body: &Bytes) -> Outcome {
     // A status without a message stands in the headers ("Trailers-Only").
     let header = |name: &str| {
         let value = trailers.get(name).or_else(|| parts.headers.get(name));

@@ -6,20 +6,20 @@ use tracepipe_otlp::{SpanId, TraceId};
 use crate::wire::{Field, Reader};
 
 /// What is written into one span.
-pub(super) struct Patch {
-    pub(super) trace_id: TraceId,
-    pub(super) span_id: SpanId,
+pub(crate) struct Patch {
+    pub(crate) trace_id: TraceId,
+    pub(crate) span_id: SpanId,
     /// Ignored where the template's span has no parent.
-    pub(super) parent: Option<SpanId>,
-    pub(super) start_unix_nano: u64,
-    pub(super) end_unix_nano: u64,
+    pub(crate) parent: Option<SpanId>,
+    pub(crate) start_unix_nano: u64,
+    pub(crate) end_unix_nano: u64,
     /// 0 to 2.
-    pub(super) status_code: u8,
+    pub(crate) status_code: u8,
 }
 
 /// The encoded request and where its changing bytes lie.
 #[derive(Debug)]
-pub(super) struct Template {
+pub(crate) struct Template {
     bytes: Vec<u8>,
     slots: Vec<Slot>,
 }
@@ -29,6 +29,7 @@ pub(super) struct Template {
 struct Slot {
     trace: u32,
     span: u32,
+    body: Part,
     trace_id: usize,
     span_id: usize,
     parent: Option<usize>,
@@ -39,7 +40,7 @@ struct Slot {
 
 impl Template {
     /// Takes a request in which trace T has the id T + 1, its span S the id S + 1, and every span a status.
-    pub(super) fn new(bytes: Vec<u8>) -> anyhow::Result<Self> {
+    pub(crate) fn new(bytes: Vec<u8>) -> anyhow::Result<Self> {
         let mut slots = Vec::new();
         for resource_spans in messages(
             &bytes,
@@ -58,29 +59,72 @@ impl Template {
         Ok(Self { bytes, slots })
     }
 
+    /// The request as it was given.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// A copy with `patch(trace, span)` written into each span.
     pub(super) fn render(&self, patch: impl Fn(u32, u32) -> Option<Patch>) -> Vec<u8> {
         let mut bytes = self.bytes.clone();
-        for slot in &self.slots {
-            let Some(patch) = patch(slot.trace, slot.span) else {
-                continue;
-            };
-            write(&mut bytes, slot.trace_id, &patch.trace_id.0);
-            write(&mut bytes, slot.span_id, &patch.span_id.0);
-            if let (Some(at), Some(parent)) = (slot.parent, patch.parent) {
-                write(&mut bytes, at, &parent.0);
-            }
-            write(&mut bytes, slot.start, &patch.start_unix_nano.to_le_bytes());
-            write(&mut bytes, slot.end, &patch.end_unix_nano.to_le_bytes());
-            write(&mut bytes, slot.status_code, &[patch.status_code]);
-        }
+        self.patch(&mut bytes, patch);
         bytes
+    }
+
+    /// Writes `patch(trace, span)` into each span of `bytes`, which are [`Template::bytes`] or were patched before.
+    pub(crate) fn patch(&self, bytes: &mut [u8], patch: impl Fn(u32, u32) -> Option<Patch>) {
+        for slot in &self.slots {
+            if let Some(patch) = patch(slot.trace, slot.span) {
+                slot.write(bytes, &patch);
+            }
+        }
+    }
+
+    /// The bytes of the first trace's span `span` with `patch` written into them.
+    pub(crate) fn span(&self, span: u32, patch: &Patch) -> Option<Vec<u8>> {
+        let slot = self
+            .slots
+            .iter()
+            .find(|slot| slot.trace == 0 && slot.span == span)?;
+        let Part { start, end } = slot.body;
+        let mut bytes = self.bytes.get(start..end)?.to_vec();
+        slot.moved(start).write(&mut bytes, patch);
+        Some(bytes)
     }
 }
 
 impl Slot {
+    fn write(&self, bytes: &mut [u8], patch: &Patch) {
+        write(bytes, self.trace_id, &patch.trace_id.0);
+        write(bytes, self.span_id, &patch.span_id.0);
+        if let (Some(at), Some(parent)) = (self.parent, patch.parent) {
+            write(bytes, at, &parent.0);
+        }
+        write(bytes, self.start, &patch.start_unix_nano.to_le_bytes());
+        write(bytes, self.end, &patch.end_unix_nano.to_le_bytes());
+        write(bytes, self.status_code, &[patch.status_code]);
+    }
+
+    /// As offsets from `start` on.
+    fn moved(&self, start: usize) -> Self {
+        Self {
+            trace: self.trace,
+            span: self.span,
+            body: self.body,
+            trace_id: self.trace_id - start,
+            span_id: self.span_id - start,
+            parent: self.parent.map(|parent| parent - start),
+            start: self.start - start,
+            end: self.end - start,
+            status_code: self.status_code - start,
+        }
+    }
+
     fn find(bytes: &[u8], span: Part) -> anyhow::Result<Self> {
-        let mut slot = Self::default();
+        let mut slot = Self {
+            body: span,
+            ..Self::default()
+        };
         let body = bytes
             .get(span.start..span.end)
             .context("a span outside of its request")?;
@@ -120,7 +164,7 @@ impl Slot {
 }
 
 /// A message's place in the request.
-#[derive(Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 struct Part {
     start: usize,
     end: usize,

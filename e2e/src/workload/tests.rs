@@ -11,7 +11,7 @@ fn plain(mix: Mix) -> Plain {
 
 /// The request made the slow way: span by span.
 fn expected(plain: &Plain, number: u64) -> Vec<ResourceSpans> {
-    let mut request = super::placeholder_request();
+    let mut request = super::placeholder_request(TRACES_PER_REQUEST, SPANS_PER_TRACE);
     for span in request.iter_mut().flat_map(|part| &mut part.spans) {
         let trace = u64::from(span.trace_id.0[15]) - 1 + number * u64::from(TRACES_PER_REQUEST);
         let index = u32::from(span.span_id.0[7]) - 1;

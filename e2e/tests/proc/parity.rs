@@ -392,7 +392,7 @@ fn replaced(text: &str, from: &str, to: &str) -> anyhow::Result<String> {
 }
 
 /// The binary that [`PEER_VARIABLE`] names, which must be of the version that is the oracle.
-async fn peer_binary() -> anyhow::Result<PathBuf> {
+pub(crate) async fn peer_binary() -> anyhow::Result<PathBuf> {
     const HOW: &str = "run: eval \"$(e2e/tools/setup.sh)\"";
     let binary = std::env::var_os(PEER_VARIABLE)
         .filter(|binary| !binary.is_empty())

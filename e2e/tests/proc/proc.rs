@@ -20,5 +20,6 @@ mod lifecycle;
 mod line;
 mod otlp_export;
 mod parity;
+mod policies;
 mod rig;
 mod xray_failures;

@@ -166,7 +166,7 @@ async fn wrong_grpc_calls_are_told_what_is_wrong_and_counted() {
         if case.reason == "encoding" {
             assert_eq!(
                 answer.header("grpc-accept-encoding"),
-                Some("identity,gzip"),
+                Some("identity,gzip,zstd"),
                 "{what}"
             );
         }

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Compares us in full with programs that do the same; `make test` runs a smaller part of each.
+#   scripts/peers.sh            all there is
+#   scripts/peers.sh policies   every sampling policy: 300 random policy sets x 5,000 random traces through the upstream
+#                               collector v0.161.0 and through us keep the same traces by the same policies, but for the
+#                               documented differences, each of which is shown; policies with a budget stay within it
+# TRACEPIPE_POLICY_SEED, _SETS, _TRACES, _COLLECTORS, _BUDGET_SECONDS   another run than this one; a failure names them
+# Needs Rust, a C compiler, Go 1.26 and, cold, the Go module proxy. Ten minutes on two cores when all is built.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "$root/e2e/tools/lib.sh"
+cd "$root"
+
+# What the peers must be told, and what they are compared with.
+prepare() {
+    local where
+    if [ -z "${TRACEPIPE_OTELCOL:-}" ]; then
+        TRACEPIPE_OTELCOL=$(e2e/tools/otelcol/build.sh | tail -n 1)
+        export TRACEPIPE_OTELCOL
+    fi
+    if [ -z "${TRACEPIPE_COLLECTOR:-}" ]; then
+        where=$(scripts/build.sh collector)
+        eval "$where"
+    fi
+    where=$(release_env)
+    eval "$where"
+}
+
+policies() {
+    export TRACEPIPE_POLICY_SEED=${TRACEPIPE_POLICY_SEED:-1} TRACEPIPE_POLICY_SETS=${TRACEPIPE_POLICY_SETS:-300}
+    export TRACEPIPE_POLICY_TRACES=${TRACEPIPE_POLICY_TRACES:-5000}
+    export TRACEPIPE_POLICY_COLLECTORS=${TRACEPIPE_POLICY_COLLECTORS:-12}
+    export TRACEPIPE_POLICY_BUDGET_SECONDS=${TRACEPIPE_POLICY_BUDGET_SECONDS:-30}
+    # One after the other: rates are kept by the clock, and nothing else should run beside.
+    cargo test --release -p tracepipe-e2e --test proc --locked --no-fail-fast -- \
+        policies:: --nocapture --test-threads=1
+}
+
+case "${1:-all}" in
+all | policies)
+    prepare
+    policies
+    ;;
+*) die "unknown argument $1: all or policies" ;;
+esac
