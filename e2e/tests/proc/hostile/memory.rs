@@ -169,10 +169,7 @@ async fn tiny_spans_in_small_requests_stay_under_the_limit() {
     let codes = eight_at_once(&site, "application/x-protobuf", zipped).await;
     // One that could never fit is refused for good.
     let known = [0, UNAVAILABLE, RESOURCE_EXHAUSTED];
-    assert!(
-        codes.iter().all(|code| known.contains(code)),
-        "{codes:?}"
-    );
+    assert!(codes.iter().all(|code| known.contains(code)), "{codes:?}");
     taken_again(&site).await;
     let taken = codes.iter().filter(|code| **code == 0).count() as u64;
     site.close(Honest::MayBeToldToRetry, taken * 1_500_000 + 2).await;
