@@ -1,7 +1,6 @@
 //! `batch`: kept traces become batches.
 
 use std::ops::Range;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,19 +10,26 @@ use tracepipe_otlp::TraceId;
 use tracepipe_otlp::edit::{ResourceEdit, ResourceEditOp, Value};
 
 use crate::ingest::SampledTraces;
-use crate::limiter::{Held, MemoryLimiter};
+use crate::limiter::Held;
 
-/// What the exporters share: whole traces, encoded once.
+/// What the exporters share: whole traces, encoded once. They lie where they were written when they left the store: a
+/// batch is never copied together.
 #[derive(Debug)]
 pub struct SpanBatch {
-    /// An encoded `ExportTraceServiceRequest` with all traces of the batch.
-    pub request: Bytes,
-    /// Where each trace lies in `request`.
+    pieces: Vec<Piece>,
+    /// Bytes of all pieces.
+    pub bytes: usize,
+    /// Where each trace lies.
     pub traces: Vec<TraceInBatch>,
     /// How many spans that are.
     pub span_count: u64,
-    /// Its place in the memory account.
-    _held: Held,
+}
+
+/// A part of a batch, and its place in the memory account, which two batches may share.
+#[derive(Debug)]
+struct Piece {
+    spans: Bytes,
+    _held: Arc<Held>,
 }
 
 /// A batch is full at this size whatever `batch` says: OTLP servers take 4 MiB by default (gRPC's default), and what
@@ -35,7 +41,9 @@ const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub struct TraceInBatch {
     /// Its id.
     pub trace_id: TraceId,
-    /// Its bytes in the batch's request; an `ExportTraceServiceRequest` of their own.
+    /// In which of the batch's pieces it lies.
+    pub piece: usize,
+    /// Its bytes in that piece; an `ExportTraceServiceRequest` of their own.
     pub range: Range<usize>,
     /// How many spans.
     pub span_count: u64,
@@ -48,9 +56,8 @@ pub struct Batcher {
     /// Zero: no such bound.
     send_batch_size: u64,
     send_batch_max_size: u64,
-    limiter: MemoryLimiter,
-    /// What the batch is made of, in order, and its place in the memory account.
-    pieces: Vec<(Bytes, Rc<Held>)>,
+    /// What the batch is made of, in order.
+    pieces: Vec<Piece>,
     /// Bytes of all pieces.
     bytes: usize,
     traces: Vec<TraceInBatch>,
@@ -59,11 +66,26 @@ pub struct Batcher {
     due: Option<Duration>,
 }
 
+// === impl SpanBatch ===
+
+impl SpanBatch {
+    /// Encoded `ExportTraceServiceRequest`s: one after the other they are one with all traces of the batch
+    /// (concatenated messages merge; Protocol Buffers, "Last One Wins").
+    pub fn pieces(&self) -> impl ExactSizeIterator<Item = &Bytes> {
+        self.pieces.iter().map(|piece| &piece.spans)
+    }
+
+    /// The bytes of one of its traces.
+    pub fn spans_of(&self, trace: &TraceInBatch) -> &[u8] {
+        &self.pieces[trace.piece].spans[trace.range.clone()]
+    }
+}
+
 // === impl Batcher ===
 
 impl Batcher {
     /// An empty batcher. Without `batch` each trace is a batch.
-    pub fn new(batch: Option<&BatchSettings>, limiter: MemoryLimiter) -> Self {
+    pub fn new(batch: Option<&BatchSettings>) -> Self {
         let one_by_one = BatchSettings {
             timeout: Duration::ZERO,
             send_batch_size: 1,
@@ -74,7 +96,6 @@ impl Batcher {
             timeout: batch.timeout,
             send_batch_size: batch.send_batch_size,
             send_batch_max_size: batch.send_batch_max_size,
-            limiter,
             pieces: Vec::new(),
             bytes: 0,
             traces: Vec::new(),
@@ -90,30 +111,34 @@ impl Batcher {
 
     /// Adds traces. Gives the batches that are full: one before a trace that would make it too large, and one that a
     /// trace has filled.
-    pub fn push(&mut self, now: Duration, released: SampledTraces) -> Vec<Arc<SpanBatch>> {
-        let SampledTraces { spans, traces, held } = released;
-        let held = Rc::new(held);
+    pub fn push(&mut self, released: SampledTraces) -> Vec<Arc<SpanBatch>> {
+        let SampledTraces {
+            spans,
+            traces,
+            since,
+            held,
+        } = released;
+        let held = Arc::new(held);
         let mut full = Vec::new();
         // Where in `spans` the traces begin that are in the batch being filled.
         let mut from = 0;
         for trace in traces {
-            let length = trace.range.len();
+            let Range { start, end } = trace.range;
             let too_many =
                 self.send_batch_max_size > 0 && self.span_count + trace.span_count > self.send_batch_max_size;
-            if too_many || self.bytes + length > BATCH_BYTES_MAX {
-                self.add_piece(&spans, from..trace.range.start, &held);
-                from = trace.range.start;
+            if too_many || self.bytes + (end - start) > BATCH_BYTES_MAX {
+                self.add_piece(&spans, from..start, &held);
+                from = start;
                 full.extend(self.take());
             }
-            let end = trace.range.end;
-            let start = self.bytes;
-            self.bytes += length;
+            self.bytes += end - start;
             self.span_count += trace.span_count;
             self.traces.push(TraceInBatch {
-                range: start..self.bytes,
+                piece: self.pieces.len(),
+                range: start - from..end - from,
                 ..trace
             });
-            self.due.get_or_insert(now + self.timeout);
+            self.due.get_or_insert(since + self.timeout);
             if (self.send_batch_size > 0 && self.span_count >= self.send_batch_size)
                 || self.bytes >= BATCH_BYTES_MAX
             {
@@ -132,30 +157,20 @@ impl Batcher {
         if self.traces.is_empty() {
             return None;
         }
-        let pieces = std::mem::take(&mut self.pieces);
-        let bytes = std::mem::take(&mut self.bytes);
-        let held = self.limiter.hold(bytes as u64);
-        let request = match <[_; 1]>::try_from(pieces) {
-            Ok([(only, _)]) => only,
-            Err(pieces) => {
-                let mut request = Vec::with_capacity(bytes);
-                pieces
-                    .iter()
-                    .for_each(|(piece, _)| request.extend_from_slice(piece));
-                Bytes::from(request)
-            }
-        };
         Some(Arc::new(SpanBatch {
-            request,
+            pieces: std::mem::take(&mut self.pieces),
+            bytes: std::mem::take(&mut self.bytes),
             traces: std::mem::take(&mut self.traces),
             span_count: std::mem::take(&mut self.span_count),
-            _held: held,
         }))
     }
 
-    fn add_piece(&mut self, spans: &Bytes, range: Range<usize>, held: &Rc<Held>) {
+    fn add_piece(&mut self, spans: &Bytes, range: Range<usize>, held: &Arc<Held>) {
         if !range.is_empty() {
-            self.pieces.push((spans.slice(range), Rc::clone(held)));
+            self.pieces.push(Piece {
+                spans: spans.slice(range),
+                _held: Arc::clone(held),
+            });
         }
     }
 }

@@ -33,13 +33,17 @@ pub type SharedIngest = Rc<RefCell<Ingest>>;
 /// The span attribute that names the policy that kept the trace.
 pub const POLICY_ATTRIBUTE: &str = "tailsampling.policy";
 
-/// Kept traces leave the store together until they have this many bytes: a wake-up of the export owner and a buffer for
-/// many traces instead of for each.
-const RELEASED_BYTES: usize = 64 * 1024;
+/// Kept traces leave the store together until they have this many bytes: a wake-up of the export owner, a buffer and a
+/// write for many traces instead of for each.
+const RELEASED_BYTES: usize = 256 * 1024;
 
 /// A kept trace with more bytes than this leaves in parts of about this many, one after the other: what leaves is in
 /// memory twice for a moment, and a giant must not be.
 const TRACE_PART_BYTES: u64 = 1024 * 1024;
+
+/// A request that finds traces due has them decided with it, while thread and caches are awake, unless that was done so
+/// short a time ago: each run costs the same for one trace and for many.
+const DECISION_PAUSE: Duration = Duration::from_millis(5);
 
 /// What the sender of an accepted request is told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,6 +59,8 @@ pub struct SampledTraces {
     pub spans: Bytes,
     /// Where each lies in `spans`; at least one.
     pub traces: Vec<TraceInBatch>,
+    /// They have waited to leave since then at the earliest.
+    pub since: Duration,
     /// Their place in the memory account.
     pub held: Held,
 }
@@ -94,7 +100,9 @@ pub struct Ingest {
     sampler: Sampler,
     /// The rest of a kept trace of which the first parts have left.
     leaving: Option<Leaving>,
-    /// Told when the next deadline comes earlier than was known.
+    /// When [`Self::run_decisions`] was called last.
+    decided: Duration,
+    /// Told when the next deadline comes earlier than was known, and when a request finds one that has passed.
     deadline_changed: Rc<Notify>,
     /// Told when there is something to release.
     released: Rc<Notify>,
@@ -181,6 +189,7 @@ impl Ingest {
             sampler: Sampler::new(settings, limiter.ceiling(), seed)?,
             leaving: None,
             limiter,
+            decided: clock.now(),
             deadline_changed: Rc::new(Notify::new()),
             released: Rc::new(Notify::new()),
         })
@@ -191,7 +200,7 @@ impl Ingest {
         self.clock
     }
 
-    /// Told when [`Self::next_deadline`] comes earlier than it was.
+    /// Told when [`Self::next_deadline`] comes earlier than it was or should be looked at now.
     pub fn deadline_changed(&self) -> Rc<Notify> {
         Rc::clone(&self.deadline_changed)
     }
@@ -281,7 +290,8 @@ impl Ingest {
 
     /// Decides every trace whose time has come.
     pub fn run_decisions(&mut self) {
-        self.sampler.decide_due(self.clock.now());
+        self.decided = self.clock.now();
+        self.sampler.decide_due(self.decided);
         self.settle();
     }
 
@@ -292,9 +302,9 @@ impl Ingest {
         self.released.notify_one();
     }
 
-    /// True when a kept trace waits for [`Self::pop_released`].
-    pub fn has_released(&self) -> bool {
-        self.leaving.is_some() || self.sampler.has_released()
+    /// How many kept traces wait for [`Self::pop_released`].
+    pub fn released_traces(&self) -> usize {
+        usize::from(self.leaving.is_some()) + self.sampler.released()
     }
 
     /// True when no trace waits for anything.
@@ -302,8 +312,8 @@ impl Ingest {
         self.account.buffered == 0
     }
 
-    /// The next kept traces, copied out of the store. Call it when there is room for them.
-    pub fn pop_released(&mut self) -> Option<SampledTraces> {
+    /// The next kept traces, copied out of the store. Call it when there is room for them. They have waited since then.
+    pub fn pop_released(&mut self, since: Duration) -> Option<SampledTraces> {
         let mut spans = Vec::new();
         let mut traces = Vec::new();
         while spans.len() < RELEASED_BYTES
@@ -323,6 +333,7 @@ impl Ingest {
         Some(SampledTraces {
             spans: spans.into(),
             traces,
+            since,
             held,
         })
     }
@@ -347,6 +358,7 @@ impl Ingest {
         self.account.keep(policy, span_count);
         Some(TraceInBatch {
             trace_id,
+            piece: 0,
             range: start..spans.len(),
             span_count,
         })
@@ -415,7 +427,11 @@ impl Ingest {
             self.sampler.release(together);
         }
         let comes_earlier = |next| deadline_before.is_none_or(|before| next < before);
-        if self.next_deadline().is_some_and(comes_earlier) {
+        let is_due = |next| next <= now && now >= self.decided + DECISION_PAUSE;
+        if self
+            .next_deadline()
+            .is_some_and(|next| is_due(next) || comes_earlier(next))
+        {
             self.deadline_changed.notify_one();
         }
     }
@@ -425,7 +441,7 @@ impl Ingest {
         self.discard();
         self.publish_memory();
         // Also when the last trace was dropped: whoever waits for the end must look again.
-        if self.has_released() || self.is_empty() {
+        if self.released_traces() > 0 || self.is_empty() {
             self.released.notify_one();
         }
     }

@@ -29,10 +29,10 @@ use crate::limiter::{MemoryLimiter, Sources};
 use export::Export;
 use ingest_owner::IngestOwner;
 
-/// Pieces of kept traces between the owners, of 64 KiB or one larger trace each. Enough to keep export busy while ingest
+/// Pieces of kept traces between the owners, of 256 KiB or one larger trace each. Enough to keep export busy while ingest
 /// decides, few enough to weigh little: a trace that finds the channel full stays in the table, where its bytes are
 /// accounted for.
-const CHANNEL_PIECES: usize = 64;
+const CHANNEL_PIECES: usize = 16;
 
 /// Long requests are inflated and walked one after the other on a thread aside: however many there are, they take one
 /// core at most.
@@ -182,7 +182,9 @@ impl Pipeline {
             if exporters_are_ready.await.is_err() {
                 return Ok(());
             }
-            ingest.run(traces, snapshot_requests).await
+            // What a set of tasks blocks on is polled with each of them, so it must not be much.
+            let ingest = tokio::task::spawn_local(ingest.run(traces, snapshot_requests));
+            ingest.await.context("the ingest owner panicked")?
         });
         let account = export
             .join()

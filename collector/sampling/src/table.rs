@@ -255,9 +255,9 @@ impl<S: Default> TraceTable<S> {
         Some(released)
     }
 
-    /// True when [`TraceTable::poll_release`] has something to give.
-    pub fn has_release(&self) -> bool {
-        !self.releases.is_empty()
+    /// How many [`TraceTable::poll_release`] has to give.
+    pub fn releases(&self) -> usize {
+        self.releases.len()
     }
 
     /// The policies, for their names and for what the walk must look for.

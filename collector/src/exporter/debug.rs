@@ -37,7 +37,7 @@ impl DebugExporter {
                 exporter = progress.exporter_id(),
                 traces = batch.traces.len(),
                 spans = batch.span_count,
-                bytes = batch.request.len(),
+                bytes = batch.bytes,
                 "traces"
             );
             match self.settings.verbosity {
@@ -66,13 +66,15 @@ impl DebugExporter {
 }
 
 fn each(batch: &SpanBatch, log: impl Fn(&ResourceSpans<'_>)) {
-    match EachSpan::new(&batch.request) {
-        Ok(mut spans) => {
-            while let Some([span]) = spans.next() {
-                log(span);
+    for piece in batch.pieces() {
+        match EachSpan::new(piece) {
+            Ok(mut spans) => {
+                while let Some([span]) = spans.next() {
+                    log(span);
+                }
             }
+            Err(error) => tracing::error!(%error, "a batch cannot be decoded"),
         }
-        Err(error) => tracing::error!(%error, "a batch cannot be decoded"),
     }
 }
 

@@ -1,16 +1,16 @@
-//! `otlp`: the batch as it is, over gRPC.
+//! `otlp`: the batch as it is, over gRPC. A unary call is a prefix and a message: the batch's pieces go to the wire as
+//! they lie, without tonic's codec, which would copy them together first. Connection, deadlines and codes are tonic's.
+
+mod wire;
 
 use std::time::Duration;
 
 use anyhow::Context;
-use bytes::{Buf, BufMut, Bytes};
-use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header};
 use prost::Message;
-use tonic::client::Grpc;
-use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::metadata::{MetadataKey, MetadataMap, MetadataValue};
+use tonic::client::GrpcService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 use tracepipe_config::{ClientTls, Compression, OtlpExporterSettings, RetrySettings};
 use tracepipe_otlp::proto;
 
@@ -19,21 +19,17 @@ use super::retry::Backoff;
 use crate::batcher::SpanBatch;
 use crate::clock::Clock;
 use crate::limiter::MemoryLimiter;
+use wire::{NoAnswer, WireMessage};
 
 const EXPORT_TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-
-/// Most bytes of an answer (OTLP specification, "Maximum Message Size"): it says at most how many spans were rejected.
-const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// What a compressor holds while it works on a batch, beside the batch and what comes of it; on the safe side.
-const GZIP_BYTES: u64 = 512 * 1024;
-const ZSTD_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The exporter.
 pub(crate) struct OtlpExporter {
     channel: Channel,
-    headers: MetadataMap,
-    compression: Option<CompressionEncoding>,
+    /// Those of every request.
+    headers: HeaderMap,
+    compression: Compression,
+    timeout: Duration,
     retry: RetrySettings,
     consumers: u64,
     limiter: MemoryLimiter,
@@ -73,7 +69,6 @@ impl OtlpExporter {
         };
         let mut endpoint = Endpoint::from_shared(format!("{scheme}://{}", settings.authority))
             .with_context(|| format!("exporters.otlp.endpoint: {:?}", settings.authority))?
-            .timeout(settings.timeout)
             .connect_timeout(settings.timeout)
             .tcp_nodelay(true);
         if let Some(tls) = tls {
@@ -82,11 +77,8 @@ impl OtlpExporter {
         Ok(Self {
             channel: endpoint.connect_lazy(),
             headers: headers(settings)?,
-            compression: match settings.compression {
-                Compression::None => None,
-                Compression::Gzip => Some(CompressionEncoding::Gzip),
-                Compression::Zstd => Some(CompressionEncoding::Zstd),
-            },
+            compression: settings.compression,
+            timeout: settings.timeout,
             retry: settings.retry.clone(),
             consumers: settings.queue.num_consumers,
             limiter,
@@ -103,16 +95,29 @@ impl OtlpExporter {
     pub(crate) async fn export(&self, batch: &SpanBatch, mut progress: Progress) {
         let begun = self.clock.now();
         let mut backoff = Backoff::new(&self.retry);
+        let message = match WireMessage::new(batch, self.compression, &self.limiter) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::error!(
+                    exporter = progress.exporter_id(),
+                    %error,
+                    "a batch cannot be made a message"
+                );
+                let spans = progress.in_flight();
+                progress.lost("unencodable", spans);
+                return;
+            }
+        };
         loop {
             progress.requested();
-            let failure = match self.send(batch.request.clone()).await {
+            let failure = match self.send(&message).await {
                 Ok(rejected) => {
                     progress.lost("rejected", rejected);
                     let taken = progress.in_flight();
                     progress.exported(taken);
                     return;
                 }
-                Err(status) => classify(&status),
+                Err(failure) => failure,
             };
             let spans = progress.in_flight();
             match failure {
@@ -152,62 +157,64 @@ impl OtlpExporter {
     }
 
     /// How many spans the backend says it rejected.
-    async fn send(&self, batch: Bytes) -> Result<u64, Status> {
-        let _held = self.limiter.hold(copies(batch.len() as u64, self.compression));
-        let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
-        if let Some(encoding) = self.compression {
-            grpc = grpc.send_compressed(encoding);
+    async fn send(&self, message: &WireMessage) -> Result<u64, Failure> {
+        match tokio::time::timeout(self.timeout, self.call(message)).await {
+            Ok(Ok(rejected)) => Ok(rejected),
+            Ok(Err(NoAnswer::Status(status))) => Err(classify(&status)),
+            Ok(Err(NoAnswer::TooLarge)) => Err(Failure::Permanent("answer_too_large")),
+            Err(_elapsed) => Err(classify(&Status::deadline_exceeded(""))),
         }
-        grpc.ready()
+    }
+
+    async fn call(&self, message: &WireMessage) -> Result<u64, NoAnswer> {
+        let mut request = Request::post(Uri::from_static(EXPORT_TRACES))
+            .version(Version::HTTP_2)
+            .body(message.body())
+            .map_err(|error| NoAnswer::Status(Status::internal(error.to_string())))?;
+        request.headers_mut().clone_from(&self.headers);
+        let mut channel = self.channel.clone();
+        let failed = |error: tonic::transport::Error| NoAnswer::Status(Status::from_error(error.into()));
+        std::future::poll_fn(|context| GrpcService::poll_ready(&mut channel, context))
             .await
-            .map_err(|error| Status::unavailable(error.to_string()))?;
-        let mut request = Request::new(batch);
-        *request.metadata_mut() = self.headers.clone();
-        let answer = grpc
-            .unary(request, PathAndQuery::from_static(EXPORT_TRACES), BytesCodec)
-            .await?;
-        let answer = proto::ExportTraceServiceResponse::decode(answer.into_inner())
-            .map_err(|error| Status::internal(format!("the answer is not OTLP: {error}")))?;
+            .map_err(failed)?;
+        let response = GrpcService::call(&mut channel, request).await.map_err(failed)?;
+        let answer =
+            proto::ExportTraceServiceResponse::decode(wire::answer(response).await?).map_err(|error| {
+                NoAnswer::Status(Status::internal(format!("the answer is not OTLP: {error}")))
+            })?;
         let rejected = answer.partial_success.map_or(0, |partial| partial.rejected_spans);
         Ok(u64::try_from(rejected).unwrap_or(0))
     }
 }
 
-/// Bytes that a batch takes while it is being sent, beside its own: as a gRPC message, and compressed.
-fn copies(batch_bytes: u64, compression: Option<CompressionEncoding>) -> u64 {
-    match compression {
-        None => batch_bytes,
-        Some(CompressionEncoding::Zstd) => 2 * batch_bytes + ZSTD_BYTES,
-        Some(_) => 2 * batch_bytes + GZIP_BYTES,
-    }
-}
-
-fn headers(settings: &OtlpExporterSettings) -> anyhow::Result<MetadataMap> {
-    let mut headers = MetadataMap::with_capacity(settings.headers.len());
+fn headers(settings: &OtlpExporterSettings) -> anyhow::Result<HeaderMap> {
+    let mut headers = HeaderMap::with_capacity(settings.headers.len() + 4);
     for (name, value) in &settings.headers {
         // Neither error names the value: it may be a secret.
-        let key = MetadataKey::from_bytes(name.to_ascii_lowercase().as_bytes())
+        let key = HeaderName::from_bytes(name.to_ascii_lowercase().as_bytes())
             .with_context(|| format!("exporters.otlp.headers: {name:?} is not a header name"))?;
-        let mut value = MetadataValue::try_from(value.expose()).ok().with_context(|| {
+        let mut value = HeaderValue::from_str(value.expose()).ok().with_context(|| {
             format!("exporters.otlp.headers.{name}: the value cannot be sent in a header")
         })?;
         value.set_sensitive(true);
         headers.insert(key, value);
     }
+    // After the user's: these are the protocol's.
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    let encoding = match settings.compression {
+        Compression::None => None,
+        Compression::Gzip => Some("gzip"),
+        Compression::Zstd => Some("zstd"),
+    };
+    if let Some(encoding) = encoding {
+        headers.insert("grpc-encoding", HeaderValue::from_static(encoding));
+    }
     Ok(headers)
 }
 
-/// How tonic's message begins when an answer is longer than [`ANSWER_BYTES_MAX`].
-const TOO_LARGE_ANSWER: &str = "Error, decoded message length too large";
-
 /// OTLP specification, "Failures": which codes may be tried again. RESOURCE_EXHAUSTED only when the server says when.
-///
-/// The exception is what tonic makes of an answer that is too large: it speaks of OUT_OF_RANGE as well, but the backend
-/// had the batch, and would say the same again.
 fn classify(status: &Status) -> Failure {
-    if status.code() == Code::OutOfRange && status.message().starts_with(TOO_LARGE_ANSWER) {
-        return Failure::Permanent("answer_too_large");
-    }
     let after = retry_info(status.details());
     match status.code() {
         Code::Ok => Failure::Permanent("ok"),
@@ -266,45 +273,6 @@ fn retry_info(details: &[u8]) -> Option<Duration> {
     let delay = proto::RetryInfo::decode(&info.value[..]).ok()?.retry_delay?;
     let seconds = u64::try_from(delay.seconds).ok()?;
     Some(Duration::new(seconds, u32::try_from(delay.nanos).ok()?))
-}
-
-/// Sends bytes that are a message already.
-#[derive(Debug, Clone, Copy, Default)]
-struct BytesCodec;
-
-impl Codec for BytesCodec {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for BytesCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.reserve(message.len());
-        buffer.put(message);
-        Ok(())
-    }
-}
-
-impl Decoder for BytesCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ impl SendingQueue {
     /// Adds a batch whose spans [`Self::expect`] was told of. The oldest batches go when there is no room.
     pub fn push(&self, batch: Arc<SpanBatch>) {
         let mut state = self.state.borrow_mut();
-        state.account.queue_bytes += batch.request.len() as u64;
+        state.account.queue_bytes += batch.bytes as u64;
         state.account.queue_batches += 1;
         state.batches.push_back(batch);
         while state.account.queue_bytes > state.bytes_max || state.batches.len() as u64 > state.batches_max {
@@ -132,7 +132,7 @@ impl SendingQueue {
 impl State {
     fn pop(&mut self) -> Option<Arc<SpanBatch>> {
         let batch = self.batches.pop_front()?;
-        self.account.queue_bytes -= batch.request.len() as u64;
+        self.account.queue_bytes -= batch.bytes as u64;
         self.account.queue_batches -= 1;
         self.is_full &= !self.batches.is_empty();
         Some(batch)

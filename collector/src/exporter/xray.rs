@@ -130,7 +130,7 @@ impl XrayExporter {
         let mut sending = FuturesUnordered::new();
         let mut documents = Documents::default();
         for trace in &batch.traces {
-            let mut spans = match EachSpan::new(&batch.request[trace.range.clone()]) {
+            let mut spans = match EachSpan::new(batch.spans_of(trace)) {
                 Ok(spans) => spans,
                 // The walk has checked these bytes, so this is a fault of ours.
                 Err(error) => {

@@ -166,11 +166,11 @@ impl Sampler {
         }
     }
 
-    /// True when [`Self::next_released`] has something.
-    pub(super) fn has_released(&self) -> bool {
+    /// How many [`Self::next_released`] has.
+    pub(super) fn released(&self) -> usize {
         match self {
-            Self::Tail(tail) => tail.table.has_release(),
-            Self::All { released, .. } => !released.is_empty(),
+            Self::Tail(tail) => tail.table.releases(),
+            Self::All { released, .. } => released.len(),
         }
     }
 

@@ -37,7 +37,12 @@ impl Export {
     /// Runs until the channel closes and all is flushed. Gives the last account.
     pub(super) fn run(self, ready: oneshot::Sender<()>) -> anyhow::Result<Account> {
         let runtime = runtime(EXPORT_THREADS_ASIDE)?;
-        tokio::task::LocalSet::new().block_on(&runtime, self.export(ready))
+        let local = tokio::task::LocalSet::new();
+        // What a set of tasks blocks on is polled with each of them, so it must not be much.
+        let export = local.spawn_local(self.export(ready));
+        local
+            .block_on(&runtime, export)
+            .context("the export owner panicked")?
     }
 
     async fn export(mut self, ready: oneshot::Sender<()>) -> anyhow::Result<Account> {
@@ -55,7 +60,7 @@ impl Export {
         if ready.send(()).is_err() {
             anyhow::bail!("the ingest owner did not start");
         }
-        let batcher = Batcher::new(self.settings.batch.as_ref(), self.limiter);
+        let batcher = Batcher::new(self.settings.batch.as_ref());
         let last = fill_queues(&mut self.released, batcher, &queues, self.clock).await;
         queues.iter().for_each(SendingQueue::close);
         let flushed = tokio::time::timeout(FLUSH_TIME_MAX, async {
@@ -103,7 +108,7 @@ pub(super) async fn fill_queues(
             Some(Message::Traces(released)) => {
                 let spans = released.traces.iter().map(|trace| trace.span_count).sum();
                 queues.iter().for_each(|queue| queue.expect(spans));
-                batcher.push(clock.now(), released).into_iter().for_each(send);
+                batcher.push(released).into_iter().for_each(send);
             }
             Some(Message::Snapshot { ingest, reply }) => {
                 let exporters = queues.iter().map(SendingQueue::account).collect();

@@ -80,6 +80,7 @@ impl IngestOwner {
             Rc::clone(&ingest),
             Outlet {
                 traces,
+                gather: Outlet::gather_time(self.settings.batch.as_ref()),
                 snapshots,
                 decision_log: writer.as_ref().map(|writer| Arc::clone(writer.counters())),
             },

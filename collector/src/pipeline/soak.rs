@@ -196,6 +196,7 @@ async fn soak() {
         Rc::clone(&ingest),
         Outlet {
             traces,
+            gather: Duration::from_millis(100),
             snapshots,
             decision_log: None,
         },
@@ -204,7 +205,7 @@ async fn soak() {
     ));
     let exporting = tokio::task::spawn_local(backend(queue.clone(), clock));
     let queues = [queue.clone()];
-    let batcher = Batcher::new(None, limiter.clone());
+    let batcher = Batcher::new(None);
     let filling =
         tokio::task::spawn_local(async move { fill_queues(&mut released, batcher, &queues, clock).await });
 

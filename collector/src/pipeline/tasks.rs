@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tracepipe_config::BatchSettings;
 
 use super::Message;
 use crate::account::Account;
@@ -37,8 +38,13 @@ pub(super) async fn decide(ingest: SharedIngest, clock: Clock) {
         let pause = (deadline + DECISION_SLACK).saturating_sub(clock.now());
         tokio::select! {
             () = tokio::time::sleep(pause) => ingest.borrow_mut().run_decisions(),
-            // A root span may bring a trace's decision forward.
-            () = earlier.notified() => {}
+            // A root span may bring a trace's decision forward; or a request has found traces that are due.
+            () = earlier.notified() => {
+                let mut ingest = ingest.borrow_mut();
+                if ingest.next_deadline().is_some_and(|deadline| deadline <= clock.now()) {
+                    ingest.run_decisions();
+                }
+            }
         }
     }
 }
@@ -54,9 +60,18 @@ pub(super) async fn write_decisions(ingest: SharedIngest, writer: Rc<DecisionWri
     }
 }
 
+/// Kept traces wait for others before they leave for half of `batch.timeout` and this long at most: a wake-up of the
+/// export owner is for many of them. The batch they get into goes as soon as if they had not waited.
+const GATHER_TIME_MAX: Duration = Duration::from_millis(100);
+
+/// So many do not wait for others.
+const GATHERED_TRACES_MAX: usize = 64;
+
 /// What `release` sends into and is asked by.
 pub(super) struct Outlet {
     pub(super) traces: mpsc::Sender<Message>,
+    /// Kept traces may wait so long for others.
+    pub(super) gather: Duration,
     pub(super) snapshots: mpsc::Receiver<oneshot::Sender<Account>>,
     pub(super) decision_log: Option<Arc<LogCounters>>,
 }
@@ -64,6 +79,11 @@ pub(super) struct Outlet {
 // === impl Outlet ===
 
 impl Outlet {
+    /// How long kept traces wait for others.
+    pub(super) fn gather_time(batch: Option<&BatchSettings>) -> Duration {
+        batch.map_or(Duration::ZERO, |batch| (batch.timeout / 2).min(GATHER_TIME_MAX))
+    }
+
     fn snapshot(&self, ingest: &SharedIngest, reply: oneshot::Sender<Account>) -> Message {
         let ingest = ingest.borrow();
         let mut figures = ingest.figures();
@@ -75,7 +95,7 @@ impl Outlet {
     }
 }
 
-/// Hands kept traces to the export owner, one when there is room for one, and snapshots in their order. Ends when it
+/// Hands kept traces to the export owner, some when there is room for some, and snapshots in their order. Ends when it
 /// is told to stop and nothing is left.
 pub(super) async fn release(
     ingest: SharedIngest,
@@ -84,6 +104,9 @@ pub(super) async fn release(
     stop: watch::Receiver<bool>,
 ) {
     let changed = ingest.borrow().released();
+    let clock = ingest.borrow().clock();
+    // Since when the first of those that wait has waited.
+    let mut since = None;
     loop {
         // Room first, then the trace: nothing can be lost between "taken" and "sent".
         let Ok(permit) = outlet.traces.reserve().await else {
@@ -93,10 +116,21 @@ pub(super) async fn release(
             permit.send(outlet.snapshot(&ingest, reply));
             continue;
         }
-        let released = ingest.borrow_mut().pop_released();
-        if let Some(traces) = released {
-            permit.send(Message::Traces(traces));
-            continue;
+        let waiting = ingest.borrow().released_traces();
+        let mut gathered = Duration::MAX;
+        if waiting > 0 {
+            let now = clock.now();
+            let since = *since.get_or_insert(now);
+            gathered = (since + outlet.gather).saturating_sub(now);
+            if gathered.is_zero() || waiting >= GATHERED_TRACES_MAX || *stop.borrow() {
+                let released = ingest.borrow_mut().pop_released(since);
+                if let Some(traces) = released {
+                    permit.send(Message::Traces(traces));
+                }
+                continue;
+            }
+        } else {
+            since = None;
         }
         drop(permit);
         if ingest.borrow().is_empty() {
@@ -107,6 +141,7 @@ pub(super) async fn release(
         }
         tokio::select! {
             () = changed.notified() => {}
+            () = tokio::time::sleep(gathered), if waiting > 0 => {}
             Some(reply) = outlet.snapshots.recv() => {
                 let Ok(permit) = outlet.traces.reserve().await else { return give_up(&ingest) };
                 permit.send(outlet.snapshot(&ingest, reply));

@@ -1,6 +1,7 @@
 use std::convert::Infallible;
 
-use http::{HeaderMap, Response};
+use bytes::Bytes;
+use http::Response;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use hyper::service::service_fn;
@@ -45,11 +46,11 @@ fn a_message_that_is_wrong_is_never_sent_twice() {
     assert!(is_retryable(&Status::out_of_range("of the backend's own")));
 }
 
-fn settings(authority: String) -> OtlpExporterSettings {
+fn settings(authority: String, compression: Compression) -> OtlpExporterSettings {
     OtlpExporterSettings {
         authority,
         tls: ClientTls::Insecure,
-        compression: Compression::None,
+        compression,
         headers: Vec::new(),
         timeout: Duration::from_secs(60),
         queue: QueueSettings {
@@ -91,7 +92,7 @@ async fn backend(answer_bytes: usize) -> String {
 }
 
 /// What becomes of a batch of three spans, and the most bytes that the account came to meanwhile.
-async fn exported(authority: String) -> (ExporterAccount, u64) {
+async fn exported(authority: String, compression: Compression) -> (ExporterAccount, u64) {
     let limiter = MemoryLimiter::new(&MemoryLimiterSettings {
         check_interval: Duration::from_secs(1),
         limit_bytes: 1 << 30,
@@ -103,17 +104,19 @@ async fn exported(authority: String) -> (ExporterAccount, u64) {
     let released = SampledTraces {
         traces: vec![TraceInBatch {
             trace_id: TraceId::default(),
+            piece: 0,
             range: 0..request.len(),
             span_count: 3,
         }],
+        since: Duration::ZERO,
         held: limiter.hold(request.len() as u64),
         spans: request,
     };
-    let batches = Batcher::new(None, limiter.clone()).push(Duration::ZERO, released);
+    let batches = Batcher::new(None).push(released);
     batches.into_iter().for_each(|batch| queue.push(batch));
     let (batch, progress) = queue.take().await.unwrap();
     let waiting = limiter.accounted();
-    let exporter = OtlpExporter::build(&settings(authority), limiter.clone()).unwrap();
+    let exporter = OtlpExporter::build(&settings(authority, compression), limiter.clone()).unwrap();
     let mut most = 0;
     {
         let mut exporting = std::pin::pin!(exporter.export(&batch, progress));
@@ -130,15 +133,72 @@ async fn exported(authority: String) -> (ExporterAccount, u64) {
 
 #[tokio::test]
 async fn an_answer_larger_than_allowed_ends_the_batch() {
-    let (account, _) = exported(backend(5 << 20).await).await;
+    let (account, _) = exported(backend(5 << 20).await, Compression::None).await;
     assert_eq!(account.lost, [("answer_too_large", 3)].into());
     assert_eq!((account.requests, account.in_flight), (1, 0));
 }
 
 #[tokio::test]
-async fn a_batch_is_accounted_for_once_more_while_it_is_sent() {
-    let (account, most) = exported(backend(0).await).await;
-    let lost: u64 = account.lost.values().sum();
-    assert_eq!((account.exported, lost), (3, 0));
-    assert_eq!(most, 2000);
+async fn a_batch_is_sent_as_it_lies_and_compressed_within_the_account() {
+    for (compression, beside) in [
+        (Compression::None, 0..1),
+        (Compression::Gzip, 1..1_000),
+        (Compression::Zstd, 1..1_000),
+    ] {
+        let (account, most) = exported(backend(0).await, compression).await;
+        let lost: u64 = account.lost.values().sum();
+        assert_eq!((account.exported, lost), (3, 0), "{compression:?}");
+        assert!(beside.contains(&(most - 1000)), "{compression:?}: {most}");
+    }
+}
+
+/// What is made of an answer with these headers and without a body.
+async fn answered(status: u16, headers: &[(&str, &str)]) -> Failure {
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(*name, *value);
+    }
+    match wire::answer(response.body(tonic::body::Body::empty()).unwrap()).await {
+        Err(NoAnswer::Status(status)) => classify(&status),
+        Err(NoAnswer::TooLarge) => Failure::Permanent("answer_too_large"),
+        Ok(_) => Failure::Permanent("ok"),
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_a_message_says_what_to_do_in_its_headers() {
+    let full = answered(200, &[("grpc-status", "8")]).await;
+    assert!(matches!(full, Failure::Permanent("resource_exhausted")));
+    let down = answered(200, &[("grpc-status", "14")]).await;
+    assert!(matches!(
+        down,
+        Failure::Retryable {
+            reason: "unavailable",
+            ..
+        }
+    ));
+    let fine = answered(200, &[("grpc-status", "0")]).await;
+    assert!(matches!(fine, Failure::Permanent("ok")));
+    let silent = answered(200, &[]).await;
+    assert!(matches!(
+        silent,
+        Failure::Retryable {
+            reason: "unknown",
+            ..
+        }
+    ));
+}
+
+#[tokio::test]
+async fn a_proxy_in_between_says_it_in_http() {
+    let proxy = answered(503, &[]).await;
+    assert!(matches!(
+        proxy,
+        Failure::Retryable {
+            reason: "unavailable",
+            ..
+        }
+    ));
+    let closed = answered(403, &[]).await;
+    assert!(matches!(closed, Failure::Permanent("permission_denied")));
 }
