@@ -134,9 +134,10 @@ impl Batcher {
             self.bytes += end - start;
             self.span_count += trace.span_count;
             self.traces.push(TraceInBatch {
+                trace_id: trace.trace_id,
                 piece: self.pieces.len(),
                 range: start - from..end - from,
-                ..trace
+                span_count: trace.span_count,
             });
             self.due.get_or_insert(since + self.timeout);
             if (self.send_batch_size > 0 && self.span_count >= self.send_batch_size)
@@ -201,3 +202,6 @@ fn value(value: &AttributeValue) -> Value {
         AttributeValue::Double(number) => Value::Double(*number),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,13 @@
 //! The ingest owner: walk, fold, trace table and span store of one thread. Plain calls, no locks.
 //!
 //! [`Ingest::accept`] takes one request; [`Ingest::run_decisions`] decides what is due; [`Ingest::pop_released`] gives
-//! out a kept trace when the caller has room for it. All are synchronous: the tasks that call them are in
-//! `pipeline.rs`.
+//! out kept traces when the caller has room for them. All are synchronous: the tasks that call them are in
+//! `pipeline/tasks.rs`.
 
 mod sampler;
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,7 +22,6 @@ use tracepipe_otlp::{SpanDefect, TraceId};
 use tracepipe_sampling::{Discarded, PolicyError, PolicyWatch};
 
 use crate::account::{IngestAccount, SamplingFigures};
-use crate::batcher::TraceInBatch;
 use crate::clock::Clock;
 use crate::decision_log::Record;
 use crate::limiter::{Held, MemoryLimiter};
@@ -41,6 +41,10 @@ const RELEASED_BYTES: usize = 256 * 1024;
 /// memory twice for a moment, and a giant must not be.
 const TRACE_PART_BYTES: u64 = 1024 * 1024;
 
+/// Most bytes of a span's resource and scope; a span with more around it is rejected. They leave with every trace that
+/// has a span of theirs, so one of some megabytes would come to gigabytes. Real ones have one to ten kilobytes.
+const CONTEXT_BYTES_MAX: usize = 256 * 1024;
+
 /// A request that finds traces due has them decided with it, while thread and caches are awake, unless that was done so
 /// short a time ago: each run costs the same for one trace and for many.
 const DECISION_PAUSE: Duration = Duration::from_millis(5);
@@ -57,12 +61,23 @@ pub struct Accepted {
 pub struct SampledTraces {
     /// An encoded `ExportTraceServiceRequest` with the spans of all of them, resources edited.
     pub spans: Bytes,
-    /// Where each lies in `spans`; at least one.
-    pub traces: Vec<TraceInBatch>,
+    /// At least one.
+    pub traces: Vec<SampledTrace>,
     /// They have waited to leave since then at the earliest.
     pub since: Duration,
     /// Their place in the memory account.
     pub held: Held,
+}
+
+/// One kept trace, or a late part of one.
+#[derive(Debug, Clone)]
+pub struct SampledTrace {
+    /// Its id.
+    pub trace_id: TraceId,
+    /// Where it lies in [`SampledTraces::spans`]; an `ExportTraceServiceRequest` of its own.
+    pub range: Range<usize>,
+    /// How many spans.
+    pub span_count: u64,
 }
 
 /// Why none of a request's spans was taken.
@@ -239,7 +254,7 @@ impl Ingest {
     pub fn walker(&self) -> Walker {
         Walker {
             watch: match &self.sampler {
-                Sampler::Tail(tail) => Some(tail.watch.clone()),
+                Sampler::Tail(tail) => Some(tail.watch.without_memory()),
                 Sampler::All { .. } => None,
             },
         }
@@ -304,7 +319,7 @@ impl Ingest {
 
     /// How many kept traces wait for [`Self::pop_released`].
     pub fn released_traces(&self) -> usize {
-        usize::from(self.leaving.is_some()) + self.sampler.released()
+        usize::from(self.leaving.is_some()) + self.sampler.releases()
     }
 
     /// True when no trace waits for anything.
@@ -339,26 +354,28 @@ impl Ingest {
     }
 
     /// Moves the next kept trace, or a part of a large one, from the store to the end of `spans`.
-    fn write_released(&mut self, spans: &mut Vec<u8>) -> Option<TraceInBatch> {
+    fn write_released(&mut self, spans: &mut Vec<u8>) -> Option<SampledTrace> {
         let mut leaving = self.next_leaving()?;
         let (trace_id, policy) = (leaving.trace_id, leaving.policy);
-        let chain = if leaving.chain.bytes() > TRACE_PART_BYTES {
-            let part = self.store.split_front(&mut leaving.chain, TRACE_PART_BYTES);
+        let attribute = self.sampler.attribute(policy);
+        let bytes = leaving.chain.bytes() + u64::from(leaving.chain.spans()) * attribute.len() as u64;
+        let chain = if bytes > TRACE_PART_BYTES {
+            let part = self
+                .store
+                .split_front(&mut leaving.chain, TRACE_PART_BYTES, attribute.len());
             self.leaving = Some(leaving).filter(|rest| !rest.chain.is_empty());
             part
         } else {
             leaving.chain
         };
         let start = spans.len();
-        self.store
-            .write_trace(&chain, self.sampler.attribute(policy), spans);
+        self.store.write_trace(&chain, attribute, spans);
         let span_count = u64::from(chain.spans());
         self.store.release(chain);
         self.account.buffered -= span_count;
         self.account.keep(policy, span_count);
-        Some(TraceInBatch {
+        Some(SampledTrace {
             trace_id,
-            piece: 0,
             range: start..spans.len(),
             span_count,
         })
@@ -388,12 +405,18 @@ impl Ingest {
         let now = self.clock.now();
         let deadline_before = self.next_deadline();
         let mut context = None;
+        let mut is_too_large = (u32::MAX, false);
         let mut unsampled: Option<(TraceId, Chain)> = None;
         let spans = &walk.spans()[placing.next..];
         let spans = &spans[..spans.len().min(spans_max)];
         for head in spans {
             self.account.accepted += 1;
-            if let Some(defect) = head.defect {
+            if is_too_large.0 != head.context {
+                let bytes = walk.context(head.context).bytes();
+                is_too_large = (head.context, bytes > CONTEXT_BYTES_MAX);
+            }
+            let too_large = is_too_large.1.then_some(SpanDefect::Context);
+            if let Some(defect) = head.defect.or(too_large) {
                 *self.account.rejected.entry(defect).or_default() += 1;
                 placing.accepted.reject(defect);
                 continue;

@@ -1,7 +1,7 @@
 //! The tracepipe collector, in the order of a span's way:
 //!
 //! [`receiver`] -> [`ingest`] -> [`batcher`] -> [`exporter`], wired by [`pipeline`]; [`limiter`] bounds it, [`account`]
-//! counts it, [`exposition`] and [`admin`] show it, [`shutdown`] empties it.
+//! counts it, [`exposition`] and [`admin`] show it, [`purge`] gives its memory back, [`shutdown`] empties it.
 
 pub mod account;
 pub mod admin;
@@ -15,5 +15,6 @@ pub mod limiter;
 pub mod log_gate;
 pub mod pipeline;
 pub mod process;
+pub mod purge;
 pub mod receiver;
 pub mod shutdown;

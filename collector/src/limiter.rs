@@ -3,8 +3,8 @@
 //! Three figures are watched. The *account* is exact and instant: bytes of requests being read ([`Reservation`]), what
 //! the span store and the trace table hold, what kept spans and connections hold ([`Held`]). The *resident size* is what
 //! the kernel says of the process, the *group* what it says of its cgroup: they also know what is in no account
-//! (fragments, buffers of libraries, of sockets), and are read a few times a second. Between two readings they are
-//! assumed to grow with the account, so neither can be outrun.
+//! (fragments, buffers of libraries, of sockets). The resident size is read a few times a second, the group every
+//! `check_interval`; between two readings they are assumed to grow with the account, so neither can be outrun.
 //!
 //! | figure | refuses above | why |
 //! |---|---|---|
@@ -174,6 +174,11 @@ impl MemoryLimiter {
     /// True when more than three quarters of what requests may have is used: time to take little at once.
     pub fn is_tight(&self) -> bool {
         self.accounted() > self.soft_limit() / 4 * 3
+    }
+
+    /// True when less than a quarter of what requests may have is used.
+    pub fn is_calm(&self) -> bool {
+        self.accounted() < self.soft_limit() / 4
     }
 
     /// What the account comes to, in bytes, base included.

@@ -186,11 +186,13 @@ impl Pipeline {
             let ingest = tokio::task::spawn_local(ingest.run(traces, snapshot_requests));
             ingest.await.context("the ingest owner panicked")?
         });
+        // Its tasks hold the channel open on which the export owner waits.
+        drop(local);
         let account = export
             .join()
-            .map_err(|_panic| anyhow::anyhow!("the export thread panicked"))?;
+            .map_err(|_panic| anyhow::anyhow!("the export thread panicked"));
         ran?;
-        account
+        account?
     }
 }
 

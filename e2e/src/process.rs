@@ -186,6 +186,14 @@ impl Process {
         Ok(())
     }
 
+    /// SIGKILL, and waits for its end.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
     /// Waits for its end and for the rest of its log.
     ///
     /// # Errors

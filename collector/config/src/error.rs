@@ -110,6 +110,8 @@ pub(crate) struct Diagnostics {
     kept: BTreeMap<String, Vec<usize>>,
     /// Paths refused by this step.
     refused: BTreeSet<String>,
+    /// Bytes of the regular expressions that were compiled so far.
+    pub(crate) program_bytes: usize,
 }
 
 #[derive(Debug)]

@@ -67,6 +67,11 @@ impl GoRegex {
         }
     }
 
+    /// Bytes of what the pattern compiled to.
+    pub fn memory_bytes(&self) -> usize {
+        self.regex.memory_usage()
+    }
+
     /// True when the pattern matches anywhere in the text. A byte that is not part of UTF-8 counts as U+FFFD.
     pub fn is_match(&self, text: &[u8]) -> bool {
         let text = as_go_reads(text);

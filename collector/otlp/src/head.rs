@@ -32,14 +32,16 @@ pub struct SpanHead {
     pub defect: Option<SpanDefect>,
 }
 
-/// Why one span of a well-formed request is rejected (OTLP: trace id and span id are required, of 16 and 8 bytes, and
-/// not all zero).
+/// Why one span of a well-formed request is rejected. OTLP: trace id and span id are required, of 16 and 8 bytes, and
+/// not all zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SpanDefect {
     /// The trace id is absent, all zero or not 16 bytes long.
     TraceId,
     /// The span id is absent, all zero or not 8 bytes long.
     SpanId,
+    /// Its resource and scope together are too large. Found by who stores it, not by the walk.
+    Context,
 }
 
 impl SpanDefect {
@@ -48,6 +50,7 @@ impl SpanDefect {
         match self {
             Self::TraceId => "invalid_trace_id",
             Self::SpanId => "invalid_span_id",
+            Self::Context => "resource_too_large",
         }
     }
 }

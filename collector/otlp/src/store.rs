@@ -62,7 +62,8 @@ impl Chain {
         self.spans
     }
 
-    /// Bytes of all records, without what the store adds.
+    /// Bytes of all records, and of resource and scope once for each run of records: no less than what
+    /// [`SpanStore::write_trace`] makes of it without edits and extra fields.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -112,6 +113,7 @@ impl SpanStore {
         if !extended {
             let run = self.chunks.push(context, record);
             self.contexts.retain(context);
+            chain.bytes += self.contexts.stored_len(context);
             if chain.is_empty() {
                 chain.first = run;
             } else {
@@ -123,19 +125,22 @@ impl SpanStore {
         chain.bytes += record.len() as u64;
     }
 
-    /// Takes records off the front of a trace, as many as have `bytes_max` bytes but at least one run of them, so that a
-    /// large trace can be written in parts. What is taken is a chain like any other.
-    pub fn split_front(&self, chain: &mut Chain, bytes_max: u64) -> Chain {
+    /// Takes records off the front of a trace, as many as have `bytes_max` bytes with their resources and scopes but at
+    /// least one run of them, so that a large trace can be written in parts. Each span will get `extra_len` bytes more.
+    /// What is taken is a chain like any other.
+    pub fn split_front(&self, chain: &mut Chain, bytes_max: u64, extra_len: usize) -> Chain {
         let mut front = Chain::default();
+        let mut front_len = 0;
         while !chain.is_empty() {
             let Some(run) = self.chunks.run(chain.first) else {
                 break;
             };
-            let bytes = run.records.len() as u64;
-            if !front.is_empty() && front.bytes + bytes > bytes_max {
+            let bytes = run.records.len() as u64 + self.contexts.stored_len(run.context);
+            let spans = u32::try_from(bodies(run.records).count()).unwrap_or(u32::MAX);
+            front_len += bytes + u64::from(spans) * extra_len as u64;
+            if !front.is_empty() && front_len > bytes_max {
                 break;
             }
-            let spans = u32::try_from(bodies(run.records).count()).unwrap_or(u32::MAX);
             if front.is_empty() {
                 front.first = chain.first;
             }
@@ -147,7 +152,7 @@ impl SpanStore {
             } else {
                 chain.first = run.next;
                 chain.spans = chain.spans.saturating_sub(spans);
-                chain.bytes -= bytes;
+                chain.bytes = chain.bytes.saturating_sub(bytes);
             }
         }
         front

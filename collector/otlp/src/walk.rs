@@ -49,6 +49,14 @@ pub struct ContextHead<'a> {
     pub scope: &'a [Range<usize>],
 }
 
+impl ContextHead<'_> {
+    /// Bytes of all of it.
+    pub fn bytes(&self) -> usize {
+        let pieces = self.resource.iter().chain(self.scope);
+        pieces.map(|piece| piece.end - piece.start).sum()
+    }
+}
+
 /// A [`ContextHead`] as indexes into the pieces.
 #[derive(Debug, Clone)]
 struct ContextPieces {

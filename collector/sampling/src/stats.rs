@@ -38,8 +38,6 @@ pub struct SamplingStats {
     /// Decided before their time to make room for a new trace: `num_traces` was reached. A trace whose time had come
     /// as well is not counted.
     pub decided_early_num_traces: u64,
-    /// Decided before their time because the owner asked for memory.
-    pub decided_early_memory: u64,
     /// Decided before their time because they alone had more bytes than the owner allows one trace.
     pub decided_early_giant: u64,
     /// Decided before their time because the process ends.

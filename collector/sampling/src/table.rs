@@ -201,16 +201,6 @@ impl<S: Default> TraceTable<S> {
         self.open.shrink();
     }
 
-    /// Decides the oldest trace on what is known of it, to free memory. False when none waits.
-    pub fn decide_oldest(&mut self) -> bool {
-        let Some(place) = self.open.oldest() else {
-            return false;
-        };
-        let when = self.decide(place);
-        self.stats.decided_early_memory += u64::from(when == When::Early);
-        true
-    }
-
     /// Decides every trace on what is known of it, because the process ends.
     pub fn decide_all(&mut self) {
         while let Some(place) = self.open.oldest() {

@@ -65,7 +65,7 @@ fn run(folder: &Path, policies: &[&str], made: std::ops::Range<u64>) -> (Vec<Rec
     let writer = log.restore(|record| remembered.push(record)).unwrap();
     writer.write(records(made), held());
     let figures = Arc::clone(writer.counters());
-    writer.finish();
+    writer.finish(Duration::from_secs(60));
     (remembered, seed, figures.read())
 }
 
@@ -196,7 +196,7 @@ fn after_a_failure_the_other_file_takes_over() {
         }
     }
     let counters = Arc::clone(writer.counters());
-    writer.finish();
+    writer.finish(Duration::from_secs(60));
     let figures = counters.read();
     assert_eq!(
         (figures.written, figures.not_written, figures.failures),

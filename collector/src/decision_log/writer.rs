@@ -1,11 +1,12 @@
 //! The thread that writes decisions, and what it has to tell.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
 
 use super::record::{RECORD_BYTES, Record};
 use super::{DecisionLog, Place, Restored};
@@ -24,7 +25,8 @@ type Batch = (Vec<Record>, Held);
 #[derive(Debug)]
 pub struct DecisionWriter {
     batches: SyncSender<Batch>,
-    thread: JoinHandle<()>,
+    /// Says nothing, and closes when the thread ends.
+    ended: Receiver<Infallible>,
     figures: Arc<LogCounters>,
 }
 
@@ -96,12 +98,16 @@ impl DecisionWriter {
             figures: Arc::clone(&figures),
         };
         let (batches, written) = sync_channel(BATCHES_WAITING_MAX);
-        let thread = std::thread::Builder::new()
+        let (runs, ended) = sync_channel(0);
+        std::thread::Builder::new()
             .name("decisions".into())
-            .spawn(move || writer.run(&written))?;
+            .spawn(move || {
+                let _runs = runs;
+                writer.run(&written);
+            })?;
         Ok(Self {
             batches,
-            thread,
+            ended,
             figures,
         })
     }
@@ -119,11 +125,11 @@ impl DecisionWriter {
         &self.figures
     }
 
-    /// Waits until all that was handed over is written.
-    pub fn finish(self) {
+    /// Waits until all that was handed over is written, for `time` at most.
+    pub fn finish(self, time: Duration) {
         drop(self.batches);
-        if self.thread.join().is_err() {
-            tracing::error!("the thread that writes decisions panicked");
+        if self.ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("the disk hangs: the last decisions are not written");
         }
     }
 }

@@ -178,8 +178,8 @@ impl OtlpExporter {
             .await
             .map_err(failed)?;
         let response = GrpcService::call(&mut channel, request).await.map_err(failed)?;
-        let answer =
-            proto::ExportTraceServiceResponse::decode(wire::answer(response).await?).map_err(|error| {
+        let answer = proto::ExportTraceServiceResponse::decode(wire::answer(response, &self.limiter).await?)
+            .map_err(|error| {
                 NoAnswer::Status(Status::internal(format!("the answer is not OTLP: {error}")))
             })?;
         let rejected = answer.partial_success.map_or(0, |partial| partial.rejected_spans);

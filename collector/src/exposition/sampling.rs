@@ -64,7 +64,6 @@ fn traces_into(text: &mut Exposition, sampling: &SamplingFigures) {
     text.family(EARLY, "counter", "Traces decided before their time, by reason.");
     for (reason, traces) in [
         ("num_traces", stats.decided_early_num_traces),
-        ("memory", stats.decided_early_memory),
         ("giant", stats.decided_early_giant),
         ("shutdown", stats.decided_early_shutdown),
     ] {

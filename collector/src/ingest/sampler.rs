@@ -167,7 +167,7 @@ impl Sampler {
     }
 
     /// How many [`Self::next_released`] has.
-    pub(super) fn released(&self) -> usize {
+    pub(super) fn releases(&self) -> usize {
         match self {
             Self::Tail(tail) => tail.table.releases(),
             Self::All { released, .. } => released.len(),
@@ -249,7 +249,7 @@ impl Sampler {
     /// What it holds in memory, in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
         match self {
-            Self::Tail(tail) => tail.table.memory_bytes(),
+            Self::Tail(tail) => tail.table.memory_bytes() + tail.watch.memory_bytes(),
             Self::All { released, .. } => released.capacity() * size_of::<(TraceId, Chain)>(),
         }
     }

@@ -349,6 +349,64 @@ fn a_giant_trace_is_decided_early_and_what_comes_of_it_later_follows() {
     assert!(ingest.is_empty());
 }
 
+/// A request of one failed span below a resource of about so many bytes.
+fn below_a_resource(trace: u8, number: usize, bytes: usize) -> Vec<u8> {
+    proto::ExportTraceServiceRequest {
+        resource_spans: vec![proto::ResourceSpans {
+            resource: Some(proto::Resource {
+                attributes: vec![proto::KeyValue {
+                    key: format!("{number}{}", "k".repeat(bytes)),
+                    value: None,
+                }],
+                ..Default::default()
+            }),
+            scope_spans: vec![proto::ScopeSpans {
+                spans: vec![span(trace, 1, ERROR)],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+    }
+    .encode_to_vec()
+}
+
+#[test]
+fn a_trace_of_few_spans_below_many_large_resources_leaves_in_parts() {
+    let (mut ingest, _) = ingest(Some(&errors_only()));
+    for number in 0..200 {
+        ingest.accept(&below_a_resource(1, number, 60_000)).unwrap();
+    }
+    ingest.decide_all();
+    let (mut most, mut spans, mut bytes) = (0, 0, 0);
+    while let Some(piece) = ingest.pop_released(Duration::ZERO) {
+        most = most.max(piece.spans.len());
+        bytes += piece.spans.len();
+        spans += piece.traces.iter().map(|part| part.span_count).sum::<u64>();
+    }
+    assert_eq!(spans, 200);
+    assert!(bytes > 200 * 60_000 && most < 1_200_000, "{most} of {bytes}");
+    assert!(ingest.is_empty());
+}
+
+#[test]
+fn spans_below_a_resource_that_is_too_large_are_rejected_and_the_sender_is_told() {
+    let (mut ingest, _) = ingest(Some(&errors_only()));
+    let mut request = below_a_resource(1, 0, CONTEXT_BYTES_MAX);
+    request.extend(below_a_resource(2, 0, CONTEXT_BYTES_MAX - 100));
+    let accepted = ingest.accept(&request).unwrap();
+    let told = accepted.response().partial_success.unwrap();
+    assert_eq!(told.rejected_spans, 1);
+    assert_eq!(
+        told.error_message,
+        "spans rejected by reason: resource_too_large: 1"
+    );
+    ingest.decide_all();
+    let kept = released(&mut ingest);
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].trace_id, TraceId([2; 16]));
+    assert_balanced(&ingest);
+}
+
 #[test]
 fn the_rest_of_a_giant_that_nobody_takes_any_more_is_lost_and_counted() {
     let (mut ingest, _) = with_a_small_limit(&errors_only());

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -22,6 +23,9 @@ use crate::limiter::MemoryLimiter;
 use crate::process;
 use crate::receiver::Server;
 use crate::shutdown::{self, Draining};
+
+/// At the end the last decisions must be on the disk within this time.
+const DECISIONS_WRITTEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// Receivers, walk, table and store.
 pub(super) struct IngestOwner {
@@ -116,17 +120,19 @@ impl IngestOwner {
                 anyhow::bail!("the export owner is gone; the collector cannot go on");
             }
         }
+        stop_releasing.send_replace(true);
+        ingest.borrow().released().notify_one();
+        releasing.await.context("the release task failed")?;
+        // Last: spans are worth more than what is remembered of them, and disks may hang.
         if let Some(writer) = writer {
             tasks.shutdown().await;
             let (decisions, held) = ingest.borrow_mut().new_decisions();
             writer.write(decisions, held);
             if let Some(writer) = Rc::into_inner(writer) {
-                writer.finish();
+                writer.finish(DECISIONS_WRITTEN_WITHIN);
             }
         }
-        stop_releasing.send_replace(true);
-        ingest.borrow().released().notify_one();
-        releasing.await.context("the release task failed")
+        Ok(())
     }
 
     /// Walk, table and store, with what is remembered of former runs.

@@ -82,7 +82,7 @@ fn sampling() -> TailSamplingSettings {
 }
 
 /// A request of whole traces; every tenth trace has failed.
-fn request(number: u32) -> Vec<u8> {
+pub(super) fn request(number: u32) -> Vec<u8> {
     let spans = (0..TRACES_PER_REQUEST).flat_map(|trace| {
         let trace = number * TRACES_PER_REQUEST + trace;
         (0..SPANS_PER_TRACE).map(move |span| proto::Span {

@@ -15,6 +15,7 @@ use crate::decision_log::{DecisionWriter, LogCounters};
 use crate::exposition::account_text;
 use crate::ingest::SharedIngest;
 use crate::limiter::{MemoryLimiter, Sources};
+use crate::purge::Purge;
 
 /// A decision may come this much later than its deadline, so that one wake-up decides many traces.
 const DECISION_SLACK: Duration = Duration::from_millis(20);
@@ -123,6 +124,8 @@ pub(super) async fn release(
             let since = *since.get_or_insert(now);
             gathered = (since + outlet.gather).saturating_sub(now);
             if gathered.is_zero() || waiting >= GATHERED_TRACES_MAX || *stop.borrow() {
+                // While there are always some that wait, the oldest of these are not the oldest of all.
+                let since = since.max(now.saturating_sub(outlet.gather));
                 let released = ingest.borrow_mut().pop_released(since);
                 if let Some(traces) = released {
                     permit.send(Message::Traces(traces));
@@ -171,11 +174,12 @@ fn give_up(ingest: &SharedIngest) {
     );
 }
 
-/// Reads what the kernel says about memory, and shows that the ingest owner is alive.
+/// Reads what the kernel says about memory, gives back what is free, and shows that the ingest owner is alive.
 pub(super) async fn watch_memory(limiter: MemoryLimiter, every: Duration, health: Arc<Health>, clock: Clock) {
     let sources = Sources::find();
     let mut last = sources.read();
     let mut next_full = clock.now();
+    let mut purge = Purge::default();
     let mut ticks = tokio::time::interval(every.min(RESIDENT_INTERVAL));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -188,6 +192,10 @@ pub(super) async fn watch_memory(limiter: MemoryLimiter, every: Duration, health
             sources.read_resident(last)
         };
         limiter.set_readings(last);
+        purge.adjust(&limiter);
         health.beat(now);
     }
 }
+
+#[cfg(test)]
+mod tests;

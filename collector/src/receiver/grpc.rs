@@ -40,7 +40,8 @@ const STREAMS_MAX: u32 = 128;
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
 /// Payload of one DATA frame, of which HTTP/2's least is 16 KiB: a client that heeds it sends, and we read, a usual
-/// request in two frames instead of seven. A connection keeps a buffer of this size.
+/// request in two frames instead of seven. A connection that was sent such a frame keeps a buffer of this size, which
+/// `peer.rs` accounts for.
 const FRAME_BYTES_MAX: u32 = 64 * 1024;
 const HEADERS_BYTES_MAX: u32 = 16 * 1024;
 /// A connection from which nothing came for so long is asked whether it is alive, and closed without an answer.

@@ -13,6 +13,10 @@ use crate::limiter::Held;
 /// Connections are accounted for but not refused for want of memory: on them senders are told when to come back.
 const CONNECTION_BYTES: u64 = 32 * 1024;
 
+/// The buffer of a connection on which more came at once stays as large as a piece of what came: a frame of HTTP/2, or
+/// what HTTP/1 reads at a time.
+const BUFFER_BYTES_MAX: u64 = 64 * 1024;
+
 /// What is on its way is told to the account in steps of this many bytes.
 const ACCOUNT_STEP_BYTES: u64 = 16 * 1024;
 
@@ -33,6 +37,8 @@ pub(super) struct Peer {
     on_the_way: Cell<u64>,
     /// What of it the account knows.
     told: Cell<u64>,
+    /// The largest buffer that the protocol may have needed so far, and keeps.
+    buffer: Cell<u64>,
     held: RefCell<Held>,
     leave: Notify,
     is_leaving: Cell<bool>,
@@ -48,6 +54,7 @@ impl Peer {
             last_used: Cell::new(shared.clock.now()),
             on_the_way: Cell::new(0),
             told: Cell::new(0),
+            buffer: Cell::new(0),
             held: RefCell::new(shared.limiter.hold(CONNECTION_BYTES)),
             leave: Notify::new(),
             is_leaving: Cell::new(false),
@@ -116,8 +123,10 @@ impl Peer {
     fn set_on_the_way(&self, bytes: u64) {
         self.on_the_way.set(bytes);
         if bytes.abs_diff(self.told.get()) >= ACCOUNT_STEP_BYTES || bytes == 0 {
+            let buffer = self.buffer.get().max(bytes.min(BUFFER_BYTES_MAX));
+            self.buffer.set(buffer);
             self.told.set(bytes);
-            self.held.borrow_mut().set(CONNECTION_BYTES + bytes);
+            self.held.borrow_mut().set(CONNECTION_BYTES + buffer.max(bytes));
         }
     }
 }

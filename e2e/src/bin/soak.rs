@@ -33,6 +33,8 @@ const IDLE_GROWTH_MAX_MIB: f64 = 5.0;
 const FLAT_MIB: f64 = 2.0;
 /// Waves until the tables have their size.
 const WARM_WAVES: usize = 3;
+/// `limit_mib` of the configuration.
+const LIMIT_MIB: f64 = 400.0;
 const MIB: f64 = (1024 * 1024) as f64;
 
 /// Soaks one collector.
@@ -60,7 +62,8 @@ async fn main() -> anyhow::Result<()> {
     let mut start = Start::new(&arguments.config)
         .set(format!("exporters.otlp.endpoint={}", sink.address()))
         .set("exporters.otlp.retry_on_failure.initial_interval=1s")
-        .set("exporters.otlp.retry_on_failure.max_interval=5s");
+        .set("exporters.otlp.retry_on_failure.max_interval=5s")
+        .set(format!("processors.memory_limiter.limit_mib={LIMIT_MIB}"));
     start.binary = arguments.collector.clone();
     let collector = CollectorProcess::start(start).await?;
     let idle = resident_mib(&collector)?;
@@ -88,7 +91,11 @@ async fn main() -> anyhow::Result<()> {
         report
     };
     let (report, watched) = tokio::join!(loading, watch(&collector, &sink, begun, &done));
-    let low_water = watched?;
+    let (low_water, peak) = watched?;
+    ensure!(
+        peak <= LIMIT_MIB,
+        "{peak:.1} MiB were resident, the limit is {LIMIT_MIB} MiB"
+    );
     finish(collector, &sink, &report, (idle, &low_water)).await
 }
 
@@ -109,13 +116,13 @@ fn planned(plain: &Plain, rate: u64, length: Duration) -> impl Iterator<Item = P
 }
 
 /// Makes the sink fail at its times, checks the account every few seconds, and gives the resident size at the end of
-/// each low half, in MiB.
+/// each low half, and the highest seen, in MiB.
 async fn watch(
     collector: &CollectorProcess,
     sink: &OtlpSink,
     begun: Instant,
     done: &Cell<bool>,
-) -> anyhow::Result<Vec<f64>> {
+) -> anyhow::Result<(Vec<f64>, f64)> {
     let mut low_water = Vec::new();
     let mut ticks = tokio::time::interval(Duration::from_secs(5));
     let mut peak: f64 = 0.0;
@@ -140,7 +147,7 @@ async fn watch(
         }
     }
     sink.set_behaviour(Behaviour::Accept);
-    Ok(low_water)
+    Ok((low_water, peak))
 }
 
 fn behaviour(at: Duration) -> Behaviour {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::process::Command;
 use tracepipe_e2e::clock;
-use tracepipe_e2e::collector::find_binary;
+use tracepipe_e2e::collector::{CollectorProcess, Start, find_binary};
 use tracepipe_e2e::fake_xray::{Failure, Script, When};
 use tracepipe_e2e::load::Target;
 use tracepipe_e2e::workload::Mix;
@@ -106,6 +106,61 @@ async fn spans_that_come_before_and_after_sigterm_are_decided_and_exported() {
             "{id}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_collector_that_starts_again_remembers_what_it_decided() {
+    let folder = tempfile::tempdir().unwrap();
+    let remembering = |start: Start| {
+        start
+            .set(format!(
+                "processors.tail_sampling.decision_cache.directory={}",
+                folder.path().display()
+            ))
+            .set(
+                "processors.tail_sampling.policies=[{name: errors, type: status_code, status_code: \
+                 {status_codes: [ERROR]}}]",
+            )
+    };
+    let half_fail = Mix {
+        error_share: 0.5,
+        ..Mix::default()
+    };
+    let sent = plain(1, half_fail, 1000);
+    let mut first = rig::xray(remembering).await;
+    let report = send(Target::grpc(first.collector.grpc().unwrap()), &sent, 5).await;
+    let account = rig::settled(&first.collector, report.spans_accepted).await;
+    let kept = account.sum("tracepipe_spans_kept");
+    assert!(0 < kept && kept < report.spans, "{kept} of {}", report.spans);
+    let traces = truths(&sent, 5).len() as u64;
+    let written = async {
+        let figure = "tracepipe_decision_log_written";
+        while first.collector.metrics().await.unwrap().sum(figure) < traces as f64 {}
+    };
+    tokio::time::timeout(LIMIT, written).await.unwrap();
+    first.collector.process().kill().await.unwrap();
+
+    // The same spans once more: late ones of traces that are decided.
+    let second = rig::xray(remembering).await;
+    let report = send(Target::grpc(second.collector.grpc().unwrap()), &sent, 5).await;
+    let account = rig::settled(&second.collector, report.spans_accepted).await;
+    let late = account.sum_with("tracepipe_spans_dropped", "reason", |reason| reason == "late");
+    assert_eq!(account.sum("tracepipe_spans_kept"), kept);
+    assert_eq!(late, report.spans - kept);
+    second.assert_clean();
+}
+
+#[tokio::test]
+async fn a_limit_that_leaves_no_room_is_said_and_ends_the_collector() {
+    let start = Start::new(rig::example("seed1.yaml"))
+        .set("processors.memory_limiter.limit_mib=32")
+        .set("processors.memory_limiter.spike_limit_mib=31")
+        .xray("http://127.0.0.1:9", rig::KEY);
+    let error = CollectorProcess::start(start).await.unwrap_err();
+    let said = format!("{error:#}");
+    // Not by the limit of a start: it has ended.
+    assert!(said.contains("exit status: 1"), "{said}");
+    assert!(said.contains("below what the collector itself needs"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

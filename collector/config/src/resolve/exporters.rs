@@ -249,6 +249,10 @@ fn headers(scope: &Scope, config: &OtlpExporterConfig, diag: &mut Diagnostics) -
             );
         } else if lower.starts_with("grpc-") {
             diag.error(header.at, path, "names that begin with `grpc-` belong to gRPC");
+        } else if lower.ends_with("-bin") {
+            let message =
+                "names that end with `-bin` are for bytes in gRPC, and this is text; leave the ending out";
+            diag.error(header.at, path, message);
         } else if !seen.insert(lower) {
             diag.error(
                 header.at,

@@ -476,3 +476,17 @@ fn there_is_a_bound_on_how_many_things_are_looked_for() {
         ]
     );
 }
+
+#[test]
+fn regular_expressions_that_are_large_together_are_refused_before_all_are_compiled() {
+    let patterns: Vec<String> = (0..100).map(|number| format!(r"'\pL{{60}}{number}'")).collect();
+    let errors = errors(&format!(
+        "policies:\n- name: it\n  type: string_attribute\n  string_attribute:\n    key: a\n    \
+         enabled_regex_matching: true\n    values: [{}]",
+        patterns.join(", ")
+    ));
+    let [error] = &errors[..] else {
+        panic!("{errors:?}");
+    };
+    assert!(error.contains("compile to more than 32 MiB"), "{error}");
+}

@@ -128,6 +128,12 @@ impl Contexts {
         }
     }
 
+    /// Bytes of resource and scope as they came.
+    pub(super) fn stored_len(&self, context: ContextId) -> u64 {
+        let resource = self.resources.bytes(self.resource_id(context));
+        (resource.len() + self.scope(context).len()) as u64
+    }
+
     pub(super) fn scope(&self, context: ContextId) -> &[u8] {
         self.scopes.bytes(context.0)
     }

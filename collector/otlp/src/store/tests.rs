@@ -262,7 +262,7 @@ fn a_trace_in_parts_is_the_whole_trace_and_leaves_nothing_behind() {
     let (spans, bytes) = (rest.spans(), rest.bytes());
     let mut parts = Vec::new();
     while !rest.is_empty() {
-        let part = store.split_front(&mut rest, 1000);
+        let part = store.split_front(&mut rest, 1000, 0);
         assert!(!part.is_empty());
         let message = written(&mut store, &part, b"");
         assert_eq!(

@@ -31,6 +31,8 @@ const WAYS: usize = 4;
 pub(super) struct Results {
     /// Sets of up to `WAYS` places each; empty until the first text.
     places: Vec<Remembered>,
+    /// Room of all texts.
+    text_bytes: usize,
     sets: usize,
     ways: usize,
     /// Which place of a set goes next.
@@ -81,6 +83,14 @@ impl TextMatcher {
         }
     }
 
+    /// Remembers no text any more.
+    pub(super) fn forget(&mut self) {
+        if let Self::Regex { results, .. } = self {
+            results.places = Vec::new();
+            results.text_bytes = 0;
+        }
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         match self {
             Self::Exact(_) => 0,
@@ -107,6 +117,7 @@ impl Results {
         });
         Self {
             places: Vec::new(),
+            text_bytes: 0,
             sets,
             ways,
             next: 0,
@@ -133,15 +144,16 @@ impl Results {
         let place = &mut set[self.next];
         place.hash = hash;
         place.text.clear();
+        let had = place.text.capacity();
         place.text.reserve_exact(text.len());
+        self.text_bytes += place.text.capacity() - had;
         place.text.extend_from_slice(text);
         place.matched = matched;
         matched
     }
 
     fn memory_bytes(&self) -> usize {
-        let texts: usize = self.places.iter().map(|known| known.text.capacity()).sum();
-        self.places.capacity() * size_of::<Remembered>() + texts
+        self.places.capacity() * size_of::<Remembered>() + self.text_bytes
     }
 }
 

@@ -12,9 +12,9 @@ use tracepipe_otlp::TraceId;
 
 use super::*;
 use crate::account::ExporterAccount;
-use crate::batcher::{Batcher, TraceInBatch};
+use crate::batcher::Batcher;
 use crate::exporter::SendingQueue;
-use crate::ingest::SampledTraces;
+use crate::ingest::{SampledTrace, SampledTraces};
 
 fn is_retryable(status: &Status) -> bool {
     matches!(classify(status), Failure::Retryable { .. })
@@ -91,20 +91,23 @@ async fn backend(answer_bytes: usize) -> String {
     authority
 }
 
-/// What becomes of a batch of three spans, and the most bytes that the account came to meanwhile.
-async fn exported(authority: String, compression: Compression) -> (ExporterAccount, u64) {
-    let limiter = MemoryLimiter::new(&MemoryLimiterSettings {
+fn limiter() -> MemoryLimiter {
+    MemoryLimiter::new(&MemoryLimiterSettings {
         check_interval: Duration::from_secs(1),
         limit_bytes: 1 << 30,
         spike_bytes: 0,
-    });
+    })
+}
+
+/// What becomes of a batch of three spans, and the most bytes that the account came to meanwhile.
+async fn exported(authority: String, compression: Compression) -> (ExporterAccount, u64) {
+    let limiter = limiter();
     let queue = SendingQueue::new("otlp".into(), u64::MAX, u64::MAX);
     queue.expect(3);
     let request = Bytes::from(vec![0; 1000]);
     let released = SampledTraces {
-        traces: vec![TraceInBatch {
+        traces: vec![SampledTrace {
             trace_id: TraceId::default(),
-            piece: 0,
             range: 0..request.len(),
             span_count: 3,
         }],
@@ -158,7 +161,8 @@ async fn answered(status: u16, headers: &[(&str, &str)]) -> Failure {
     for (name, value) in headers {
         response = response.header(*name, *value);
     }
-    match wire::answer(response.body(tonic::body::Body::empty()).unwrap()).await {
+    let response = response.body(tonic::body::Body::empty()).unwrap();
+    match wire::answer(response, &limiter()).await {
         Err(NoAnswer::Status(status)) => classify(&status),
         Err(NoAnswer::TooLarge) => Failure::Permanent("answer_too_large"),
         Ok(_) => Failure::Permanent("ok"),

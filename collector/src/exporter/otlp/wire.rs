@@ -17,7 +17,8 @@ use crate::limiter::{Held, MemoryLimiter};
 /// Compression flag and message length ("Length-Prefixed-Message").
 const PREFIX_BYTES: usize = 5;
 
-/// What a compressor holds while it works on a batch, beside the batch and what comes of it; on the safe side.
+/// What a compressor holds while it works on a batch, beside what comes of it, which may have twice the room of the batch
+/// while it grows; on the safe side.
 const GZIP_BYTES: u64 = 512 * 1024;
 const ZSTD_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -57,13 +58,13 @@ impl WireMessage {
         let compressed = match compression {
             Compression::None => None,
             Compression::Gzip => {
-                held.set(batch.bytes as u64 + GZIP_BYTES);
+                held.set(2 * batch.bytes as u64 + GZIP_BYTES);
                 let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
                 batch.pieces().try_for_each(|piece| gzip.write_all(piece))?;
                 Some(gzip.finish()?)
             }
             Compression::Zstd => {
-                held.set(batch.bytes as u64 + ZSTD_BYTES);
+                held.set(2 * batch.bytes as u64 + ZSTD_BYTES);
                 let mut zstd = zstd::Encoder::new(Vec::new(), zstd::DEFAULT_COMPRESSION_LEVEL)?;
                 batch.pieces().try_for_each(|piece| zstd.write_all(piece))?;
                 Some(zstd.finish()?)
@@ -103,7 +104,7 @@ impl WireMessage {
 ///
 /// # Errors
 /// [`NoAnswer`].
-pub(super) async fn answer(response: Response<Body>) -> Result<Bytes, NoAnswer> {
+pub(super) async fn answer(response: Response<Body>, limiter: &MemoryLimiter) -> Result<Bytes, NoAnswer> {
     let (head, mut body) = response.into_parts();
     // A call that fails at once has its status among the headers ("Trailers-Only").
     let mut status = Status::from_header_map(&head.headers);
@@ -111,13 +112,17 @@ pub(super) async fn answer(response: Response<Body>) -> Result<Bytes, NoAnswer> 
         return Err(NoAnswer::Status(status_of_http(head.status)));
     }
     let mut framed = Vec::new();
+    let mut held = limiter.hold(0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(NoAnswer::Status)?;
         match frame.into_data() {
             Ok(data) if framed.len() + data.len() > PREFIX_BYTES + ANSWER_BYTES_MAX => {
                 return Err(NoAnswer::TooLarge);
             }
-            Ok(data) => framed.extend_from_slice(&data),
+            Ok(data) => {
+                framed.extend_from_slice(&data);
+                held.set(framed.capacity() as u64);
+            }
             Err(other) => {
                 let trailers: Option<HeaderMap> = other.into_trailers().ok();
                 status = trailers.as_ref().and_then(Status::from_header_map).or(status);

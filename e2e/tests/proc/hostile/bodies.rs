@@ -79,6 +79,30 @@ pub(super) fn tiny_spans(count: usize) -> Vec<u8> {
     field(1, &field(2, &spans))
 }
 
+/// Good spans with names of so many bytes, ten in each trace.
+pub(super) fn long_spans(seed: u64, count: u64, name_bytes: usize) -> Vec<u8> {
+    let spans = (0..count).map(|number| {
+        let first = seed * 1_000_000 + number / 10;
+        Span {
+            trace_id: span(first).trace_id,
+            name: "n".repeat(name_bytes),
+            ..span(first + 500_000 + number)
+        }
+    });
+    spans::to_protobuf(&request(spans.collect()))
+}
+
+/// Failed spans with names of so many bytes, all of one trace; `first` numbers them.
+pub(super) fn part_of_a_failed_trace(first: u64, count: u64, name_bytes: usize) -> Vec<u8> {
+    let spans = (first..first + count).map(|number| Span {
+        trace_id: span(0).trace_id,
+        name: "n".repeat(name_bytes),
+        status: Status::Error("failed".into()),
+        ..span(1_000 + number)
+    });
+    spans::to_protobuf(&request(spans.collect()))
+}
+
 /// Spans of two bytes, without anything.
 pub(super) fn empty_spans(count: usize) -> Vec<u8> {
     field(1, &field(2, &[0x12, 0].repeat(count)))

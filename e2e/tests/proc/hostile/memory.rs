@@ -113,8 +113,12 @@ async fn taken_again(site: &Site) {
     soon("room", taking).await;
 }
 
-/// What was said to each of eight requests that came at the same time, half of them over gRPC.
+/// What was said to each of eight requests in gzip that came at the same time, half of them over gRPC.
 async fn eight_at_once(site: &Site, form: &'static str, zipped: Vec<u8>) -> Vec<i32> {
+    eight_in(site, "gzip", form, zipped).await
+}
+
+async fn eight_in(site: &Site, coding: &'static str, form: &'static str, zipped: Vec<u8>) -> Vec<i32> {
     let zipped = Bytes::from(zipped);
     let mut bombs = JoinSet::new();
     for number in 0..8 {
@@ -122,10 +126,11 @@ async fn eight_at_once(site: &Site, form: &'static str, zipped: Vec<u8>) -> Vec<
         bombs.spawn(async move {
             if number % 2 == 0 && form == "application/x-protobuf" {
                 let body = Feed::whole(framed(1, &zipped));
-                http2::export(grpc, &[("grpc-encoding", "gzip")], body).await.code
+                http2::export(grpc, &[("grpc-encoding", coding)], body).await.code
             } else {
                 let kind = format!("content-type: {form}");
-                let request = request("POST /v1/traces", &[&kind, "content-encoding: gzip"], &zipped);
+                let coding = format!("content-encoding: {coding}");
+                let request = request("POST /v1/traces", &[&kind, &coding], &zipped);
                 let answer = Connection::open(http).await.ask(&request).await;
                 if answer.status == 200 {
                     0
@@ -173,6 +178,133 @@ async fn tiny_spans_in_small_requests_stay_under_the_limit() {
     taken_again(&site).await;
     let taken = codes.iter().filter(|code| **code == 0).count() as u64;
     site.close(Honest::MayBeToldToRetry, taken * 1_500_000 + 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bombs_whose_spans_are_kept_stay_under_the_limit() {
+    const SPANS: u64 = 1_500;
+    let everything = "processors.tail_sampling.policies=[{name: everything, type: always_sample}]";
+    let plain = bodies::long_spans(1, SPANS, 10_000);
+    for (coding, zipped) in [
+        ("gzip", bodies::gzip(&plain)),
+        ("zstd", zstd::encode_all(&plain[..], 3).unwrap()),
+    ] {
+        assert!(zipped.len() < plain.len() / 50, "no bomb: {} bytes", zipped.len());
+        let site = Site::open_with(|start| start.set(everything)).await;
+        let codes = eight_in(&site, coding, "application/x-protobuf", zipped).await;
+        assert!(
+            codes.iter().all(|code| [0, UNAVAILABLE].contains(code)) && codes.contains(&0),
+            "{coding}: {codes:?}"
+        );
+        taken_again(&site).await;
+        let taken = codes.iter().filter(|code| **code == 0).count() as u64;
+        site.close(Honest::MayBeToldToRetry, taken * SPANS + 2).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_load_memory_goes_back_to_the_kernel_although_nothing_comes_any_more() {
+    const REQUESTS: u64 = 100;
+    const SPANS: u64 = 100;
+    let rig = rig::otlp(|start| start).await;
+    let resident = || rig.collector.usage().unwrap().rss_bytes as usize;
+    let idle = resident();
+    let mut client = Client::open(rig.collector.grpc().unwrap()).await;
+    for number in 0..REQUESTS {
+        let body = bodies::long_spans(1 + number, SPANS, 10_000);
+        let answer = client.export(&[], Feed::whole(framed(0, &body))).await;
+        assert_eq!(answer.code, 0, "request {number}");
+    }
+    rig::settled(&rig.collector, REQUESTS * SPANS).await;
+    drop(client);
+    let mut ticks = interval(Duration::from_millis(100));
+    let going_back = async {
+        while resident() > idle + 5 * MIB {
+            ticks.tick().await;
+        }
+    };
+    soon("memory of an idle collector", going_back).await;
+    let peak = rig.collector.usage().unwrap().rss_peak_bytes as usize;
+    assert!(peak > idle + 20 * MIB, "no load: {} MiB", peak / MIB);
+}
+
+/// Not to X-Ray, which takes half a megabyte of a trace.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_that_grows_without_end_leaves_in_parts_and_others_their_room() {
+    const REQUESTS: u64 = 200;
+    const SPANS: u64 = 30;
+    const LIMIT_MIB: usize = 150;
+    let rig = rig::otlp(|start| {
+        nothing_by_chance(start)
+            .set(format!("processors.memory_limiter.limit_mib={LIMIT_MIB}"))
+            .set("processors.memory_limiter.spike_limit_mib=40")
+            .set("processors.tail_sampling.decision_wait=10s")
+    })
+    .await;
+    let mut client = Client::open(rig.collector.grpc().unwrap()).await;
+    // 60 MB of one failed trace, where requests may have 110 in all, and others between them.
+    for number in 0..REQUESTS {
+        let giant = bodies::part_of_a_failed_trace(number * SPANS, SPANS, 10_000);
+        for body in [giant, bodies::long_spans(1 + number, 1, 10)] {
+            let answer = client.export(&[], Feed::whole(framed(0, &body))).await;
+            assert_eq!(answer.code, 0, "request {number}");
+        }
+    }
+    let metrics = rig.collector.metrics().await.unwrap();
+    let early = "tracepipe_tail_sampling_traces_decided_early";
+    assert!(metrics.sum_with(early, ("reason", "giant")) >= 1.0);
+    rig::settled(&rig.collector, REQUESTS * (SPANS + 1)).await;
+    // Kept from its first span to its last, and the others were decided as ever.
+    let traces = rig.sink.traces();
+    assert_eq!(traces.len(), 1);
+    let spans = traces.into_values().next().unwrap();
+    assert_eq!(spans.len() as u64, REQUESTS * SPANS);
+    let peak = rig.collector.usage().unwrap().rss_peak_bytes as usize;
+    assert!(peak < LIMIT_MIB * MIB, "{} MiB", peak / MIB);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_times_too_much_is_refused_retryably_and_what_is_taken_is_kept() {
+    const SENDERS: u64 = 12;
+    const REQUESTS: u64 = 60;
+    const SPANS: u64 = 100;
+    let site =
+        Site::open_with(|start| nothing_by_chance(start).set("processors.tail_sampling.decision_wait=3s"))
+            .await;
+    let mut senders = JoinSet::new();
+    for sender in 0..SENDERS {
+        let grpc = site.grpc();
+        senders.spawn(async move {
+            let mut client = Client::open(grpc).await;
+            let mut taken = 0;
+            for number in 0..REQUESTS {
+                // A megabyte each, 720 in all.
+                let body = bodies::long_spans(1 + sender * REQUESTS + number, SPANS, 10_000);
+                let answer = client.export(&[], Feed::whole(framed(0, &body))).await;
+                match (answer.code, answer.retry_seconds()) {
+                    (0, None) => taken += 1,
+                    (UNAVAILABLE, Some(1)) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+            taken
+        });
+    }
+    let mut taken: u64 = 0;
+    while let Some(sender) = soon("the end of a sender", senders.join_next()).await {
+        taken += sender.unwrap();
+    }
+    assert!(
+        (50..SENDERS * REQUESTS).contains(&taken),
+        "{taken} of {} were taken: no overload, or nobody served",
+        SENDERS * REQUESTS
+    );
+    taken_again(&site).await;
+    let account = site.close(Honest::MayBeToldToRetry, taken * SPANS + 2).await;
+    let refused = account.sum_with("tracepipe_requests_refused", "reason", |reason| {
+        reason == "memory"
+    });
+    assert!(refused >= SENDERS * REQUESTS - taken, "{refused} and {taken}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,17 +25,17 @@ pub(super) fn kept(traffic: &Traffic, set: &PolicySet) -> anyhow::Result<KeptTra
     let mut table: TraceTable<()> = TraceTable::new(&settings, traffic.seed)?;
     let mut watch = table.policies().watch();
     let mut walk = RequestWalk::new();
+    // One after the other, with time between them, in which a budget that is no limit fills.
+    let mut now = Duration::ZERO;
     for request in &traffic.requests {
         walk.walk_with(request, &mut watch).context("a request")?;
         for head in walk.spans() {
-            table.on_span(Duration::ZERO, head, head.record.len() as u32);
+            now += DECISION_INTERVAL;
+            table.on_span(now, head, head.record.len() as u32);
         }
     }
-    // One after the other, with time between them, in which a budget that is no limit fills.
-    let mut now = Duration::ZERO;
-    while table.decide_oldest() {
-        now += DECISION_INTERVAL;
-        table.on_timeout(now);
+    while let Some(deadline) = table.poll_timeout() {
+        table.on_timeout(deadline);
     }
     let mut kept = KeptTraces::new();
     while let Some(effect) = table.poll_effect() {

@@ -16,6 +16,9 @@ const REGEX_CACHE_MAX: u64 = 100_000;
 const VALUES_MAX: usize = 1000;
 /// Regular expressions of one policy.
 const PATTERNS_MAX: usize = 100;
+/// Of the regular expressions of all policies, compiled: what they take for as long as the process runs. Real ones have
+/// some kilobytes each.
+const PROGRAMS_BYTES_MAX: usize = 32 << 20;
 /// Spans or bytes a second; more than any node can take.
 pub(super) const RATE_MAX: u64 = 1_000_000_000_000;
 /// Upstream's type is a signed one of 32 bits.
@@ -192,13 +195,24 @@ fn matcher(
         diag,
     )?;
     for (index, pattern) in values.iter().flat_map(|values| &values.value).enumerate() {
-        if let Err(why) = GoRegex::new(&pattern.value) {
-            let path = diag.item(&scope.path("values"), index);
-            diag.error(
+        let path = diag.item(&scope.path("values"), index);
+        match GoRegex::new(&pattern.value) {
+            Ok(regex) => diag.program_bytes += regex.memory_bytes(),
+            Err(why) => diag.error(
                 pattern.at,
-                path,
+                &path,
                 format!("cannot be used as a regular expression of Go: {why}"),
+            ),
+        }
+        if diag.program_bytes > PROGRAMS_BYTES_MAX {
+            let message = format!(
+                "with it, the regular expressions of all policies compile to more than {} MiB; counted repetitions of \
+                 large classes, as in \\pL{{50}}, take the most",
+                PROGRAMS_BYTES_MAX >> 20
             );
+            diag.error(pattern.at, &path, message);
+            // Each further one would take its time.
+            break;
         }
     }
     Some(StringMatcher::Regex {

@@ -218,19 +218,6 @@ fn a_kept_trace_stays_in_the_account_until_it_is_taken() {
 }
 
 #[test]
-fn memory_pressure_decides_the_oldest_and_counts_it() {
-    let mut table = table(10);
-    assert!(!table.decide_oldest());
-    span(&mut table, at(0), &head(dull(0), UNSET, 0, 1), 1);
-    span(&mut table, at(1), &head(dull(1), UNSET, 0, 1), 2);
-    assert!(table.decide_oldest());
-    assert_eq!(table.poll_discard().unwrap().stored, [1]);
-    assert_eq!(table.stats().decided_early_memory, 1);
-    assert_eq!(table.poll_timeout(), Some(at(11)));
-    sums_hold(table.stats());
-}
-
-#[test]
 fn at_the_end_everything_is_decided_and_what_comes_then_is_still_served() {
     let mut table = table(10);
     for trace in 0..5u32 {

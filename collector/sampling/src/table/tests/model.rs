@@ -33,7 +33,6 @@ enum Op {
     /// There is room for up to this many kept traces.
     Release(u8),
     Effect,
-    DecideOldest,
     DecideAll,
 }
 
@@ -45,7 +44,6 @@ enum Seen {
     Discard(Option<Discarded<Stored>>),
     Release(Option<Sampled<Stored>>),
     Effect(Option<Effect<Stored>>),
-    Oldest(bool),
     Room(bool),
 }
 
@@ -75,7 +73,6 @@ fn any_op() -> impl Strategy<Value = Op> {
         3 => (0u8..4).prop_map(Op::Discard),
         3 => (0u8..4).prop_map(Op::Release),
         1 => Just(Op::Effect),
-        1 => Just(Op::DecideOldest),
         1 => prop::bool::weighted(0.2).prop_map(|all| if all { Op::DecideAll } else { Op::Timeout }),
     ]
 }
@@ -175,10 +172,6 @@ fn step(
             vec![Seen::Effect(table.poll_effect())],
             vec![Seen::Effect(model.effect())],
         ],
-        Op::DecideOldest => [
-            vec![Seen::Oldest(table.decide_oldest())],
-            vec![Seen::Oldest(model.decide_oldest())],
-        ],
         Op::DecideAll => {
             table.decide_all();
             while model.decide_oldest() {}
@@ -247,7 +240,6 @@ fn out(all: &[Seen]) -> Vec<u32> {
             }
             Seen::Placement(_)
             | Seen::Timeout(_)
-            | Seen::Oldest(_)
             | Seen::Room(_)
             | Seen::Discard(None)
             | Seen::Release(None)
