@@ -63,7 +63,11 @@ async fn main() -> anyhow::Result<()> {
         .set(format!("exporters.otlp.endpoint={}", sink.address()))
         .set("exporters.otlp.retry_on_failure.initial_interval=1s")
         .set("exporters.otlp.retry_on_failure.max_interval=5s")
-        .set(format!("processors.memory_limiter.limit_mib={LIMIT_MIB}"));
+        .set(format!("processors.memory_limiter.limit_mib={LIMIT_MIB}"))
+        // What is remembered of decisions is kept on purpose, and with the file's 100,000 traces is most of what is left
+        // after the first wave.
+        .set("processors.tail_sampling.decision_cache.sampled_cache_size=10000")
+        .set("processors.tail_sampling.decision_cache.non_sampled_cache_size=10000");
     start.binary = arguments.collector.clone();
     let collector = CollectorProcess::start(start).await?;
     let idle = resident_mib(&collector)?;

@@ -72,7 +72,8 @@ pub(super) fn config(set: &PolicySet, sink: &str, decision_wait: Duration) -> St
         "receivers:\n  otlp: {{protocols: {{grpc: {{endpoint: \"127.0.0.1:0\"}}}}}}\n\
          processors:\n  tail_sampling: {{decision_wait: {}s, num_traces: 1000000, sample_on_first_match: {}, \
          policies: {}}}\n\
-         exporters:\n  otlp: {{endpoint: \"{sink}\", compression: none, tls: {{insecure: true}}}}\n\
+         exporters:\n  otlp: {{endpoint: \"{sink}\", compression: none, tls: {{insecure: true}}, \
+         sending_queue: {{queue_size: 100000}}}}\n\
          service:\n  pipelines:\n    traces: {{receivers: [otlp], processors: [tail_sampling], exporters: [otlp]}}\n",
         decision_wait.as_secs(),
         set.sample_on_first_match,
@@ -91,7 +92,9 @@ pub(super) async fn kept_by_collector(traffic: &Traffic, set: &PolicySet) -> any
     upstream::send(traffic, collector.grpc()?).await?;
     let spans = traffic.traces.values().map(|spans| u64::from(*spans)).sum();
     rig::settled(&collector, spans).await;
-    rig::stop(collector).await;
+    let lost = rig::stop(collector).await.sum("tracepipe_exporter_spans_lost");
+    // Each trace is a batch of its own here, and thousands are decided at one moment.
+    anyhow::ensure!(lost == 0, "{lost} spans did not fit into the queue");
     let mut kept = KeptTraces::new();
     for message in sink.messages() {
         let read = upstream::read_message(&message, &mut kept);
