@@ -176,9 +176,11 @@ impl MemoryLimiter {
         self.accounted() > self.soft_limit() / 4 * 3
     }
 
-    /// True when less than a quarter of what requests may have is used.
+    /// True when less than an eighth of what requests may have is used.
     pub fn is_calm(&self) -> bool {
-        self.accounted() < self.soft_limit() / 4
+        let base = self.shared.base.load(Relaxed);
+        let used = self.accounted().saturating_sub(base);
+        used < self.soft_limit().saturating_sub(base) / 8
     }
 
     /// What the account comes to, in bytes, base included.

@@ -216,50 +216,29 @@ fn headers(settings: &OtlpExporterSettings) -> anyhow::Result<HeaderMap> {
 /// OTLP specification, "Failures": which codes may be tried again. RESOURCE_EXHAUSTED only when the server says when.
 fn classify(status: &Status) -> Failure {
     let after = retry_info(status.details());
-    match status.code() {
-        Code::Ok => Failure::Permanent("ok"),
-        Code::Cancelled => Failure::Retryable {
-            reason: "cancelled",
-            after,
-        },
-        Code::DeadlineExceeded => Failure::Retryable {
-            reason: "deadline_exceeded",
-            after,
-        },
-        Code::Aborted => Failure::Retryable {
-            reason: "aborted",
-            after,
-        },
-        Code::OutOfRange => Failure::Retryable {
-            reason: "out_of_range",
-            after,
-        },
-        Code::Unavailable => Failure::Retryable {
-            reason: "unavailable",
-            after,
-        },
-        Code::DataLoss => Failure::Retryable {
-            reason: "data_loss",
-            after,
-        },
+    let (reason, is_retryable) = match status.code() {
+        Code::Ok => ("ok", false),
+        Code::Cancelled => ("cancelled", true),
         // tonic reports broken connections as unknown.
-        Code::Unknown => Failure::Retryable {
-            reason: "unknown",
-            after,
-        },
-        Code::ResourceExhausted if after.is_some() => Failure::Retryable {
-            reason: "resource_exhausted",
-            after,
-        },
-        Code::ResourceExhausted => Failure::Permanent("resource_exhausted"),
-        Code::InvalidArgument => Failure::Permanent("invalid_argument"),
-        Code::NotFound => Failure::Permanent("not_found"),
-        Code::AlreadyExists => Failure::Permanent("already_exists"),
-        Code::PermissionDenied => Failure::Permanent("permission_denied"),
-        Code::FailedPrecondition => Failure::Permanent("failed_precondition"),
-        Code::Unimplemented => Failure::Permanent("unimplemented"),
-        Code::Internal => Failure::Permanent("internal"),
-        Code::Unauthenticated => Failure::Permanent("unauthenticated"),
+        Code::Unknown => ("unknown", true),
+        Code::InvalidArgument => ("invalid_argument", false),
+        Code::DeadlineExceeded => ("deadline_exceeded", true),
+        Code::NotFound => ("not_found", false),
+        Code::AlreadyExists => ("already_exists", false),
+        Code::PermissionDenied => ("permission_denied", false),
+        Code::ResourceExhausted => ("resource_exhausted", after.is_some()),
+        Code::FailedPrecondition => ("failed_precondition", false),
+        Code::Aborted => ("aborted", true),
+        Code::OutOfRange => ("out_of_range", true),
+        Code::Unimplemented => ("unimplemented", false),
+        Code::Internal => ("internal", false),
+        Code::Unavailable => ("unavailable", true),
+        Code::DataLoss => ("data_loss", true),
+        Code::Unauthenticated => ("unauthenticated", false),
+    };
+    match is_retryable {
+        true => Failure::Retryable { reason, after },
+        false => Failure::Permanent(reason),
     }
 }
 

@@ -111,3 +111,15 @@ fn what_is_held_changes_its_size() {
     drop(held);
     assert_eq!(limiter.accounted(), 0);
 }
+
+#[test]
+fn it_is_calm_while_little_of_what_the_base_leaves_is_used() {
+    let limiter = limiter();
+    limiter.set_base(80);
+    limiter.set_buffered(89);
+    assert!(limiter.is_calm());
+    let held = limiter.hold(1);
+    assert!(!limiter.is_calm());
+    drop(held);
+    assert!(limiter.is_calm());
+}

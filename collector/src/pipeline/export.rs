@@ -97,12 +97,13 @@ pub(super) async fn fill_queues(
     loop {
         let due = batcher.due().map(|due| due.saturating_sub(clock.now()));
         let message = tokio::select! {
+            // What is there already goes with the batch that is due; if more comes all the time, batches fill up.
             biased;
+            message = released.recv() => message,
             () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => {
                 batcher.take().into_iter().for_each(send);
                 continue;
             }
-            message = released.recv() => message,
         };
         match message {
             Some(Message::Traces(released)) => {

@@ -61,9 +61,9 @@ pub(super) async fn write_decisions(ingest: SharedIngest, writer: Rc<DecisionWri
     }
 }
 
-/// Kept traces wait for others before they leave for half of `batch.timeout` and this long at most: a wake-up of the
-/// export owner is for many of them. The batch they get into goes as soon as if they had not waited.
-const GATHER_TIME_MAX: Duration = Duration::from_millis(100);
+/// Kept traces wait for others before they leave, for `batch.timeout` and this long at most: one wake-up of the export
+/// owner is for many of them. The batch they get into goes as soon as if they had not waited.
+const GATHER_TIME_MAX: Duration = Duration::from_millis(200);
 
 /// So many do not wait for others.
 const GATHERED_TRACES_MAX: usize = 64;
@@ -82,7 +82,7 @@ pub(super) struct Outlet {
 impl Outlet {
     /// How long kept traces wait for others.
     pub(super) fn gather_time(batch: Option<&BatchSettings>) -> Duration {
-        batch.map_or(Duration::ZERO, |batch| (batch.timeout / 2).min(GATHER_TIME_MAX))
+        batch.map_or(Duration::ZERO, |batch| batch.timeout.min(GATHER_TIME_MAX))
     }
 
     fn snapshot(&self, ingest: &SharedIngest, reply: oneshot::Sender<Account>) -> Message {
