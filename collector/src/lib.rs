@@ -10,6 +10,7 @@ pub mod clock;
 pub mod decision_log;
 pub mod exporter;
 pub mod exposition;
+mod grpc_prefix;
 pub mod ingest;
 pub mod limiter;
 pub mod log_gate;

@@ -5,6 +5,8 @@ mod json_target;
 mod walk_target;
 
 pub use json_target::json;
+#[cfg(test)]
+pub(crate) use walk_target::assert_head;
 pub use walk_target::walk;
 
 #[cfg(test)]

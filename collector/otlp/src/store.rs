@@ -62,8 +62,8 @@ impl Chain {
         self.spans
     }
 
-    /// Bytes of all records, and of resource and scope once for each run of records: no less than what
-    /// [`SpanStore::write_trace`] makes of it without edits and extra fields.
+    /// Bytes of all records, and of resource and scope once for each run of records: what [`SpanStore::write_trace`] makes
+    /// of it, or more, but for keys and lengths, edits and extra fields.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use super::pieces::Pieces;
 use super::rejection::Rejection;
 use super::shared::Reading;
+use crate::grpc_prefix::{self, PREFIX_BYTES};
 use crate::limiter::{MemoryLimiter, Reservation};
 
 /// A body must be whole after this long. OTLP clients give up after 10 s by default; a sender of a byte a second
@@ -18,9 +19,6 @@ pub(crate) const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 /// What a request holds beside its body: its task, its headers, its stream's state. An estimate on the safe side, so
 /// that ten thousand requests without a body are not free.
 const REQUEST_BYTES: u64 = 8 * 1024;
-
-/// Compression flag and message length (gRPC over HTTP/2, "Length-Prefixed-Message").
-pub(crate) const PREFIX_BYTES: usize = 5;
 
 /// How a message lies in a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,8 +138,8 @@ impl BodyReader<'_> {
     }
 
     /// The length of the whole body by its prefix; a message that would be too large is refused before it comes.
-    fn announced_by(&self, [_flag, length @ ..]: [u8; PREFIX_BYTES]) -> Result<usize, Rejection> {
-        let length = u32::from_be_bytes(length);
+    fn announced_by(&self, prefix: [u8; PREFIX_BYTES]) -> Result<usize, Rejection> {
+        let (_flag, length) = grpc_prefix::read(prefix);
         if u64::from(length) > self.max_bytes {
             return Err(self.too_large());
         }

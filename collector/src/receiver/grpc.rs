@@ -9,7 +9,7 @@ use std::io::Cursor;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -20,14 +20,15 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tracepipe_otlp::proto;
 
-use super::body::{BodyReader, Compression, Framing, PREFIX_BYTES};
+use super::body::{BodyReader, Compression, Framing};
 use super::connections::drive;
 use super::message::{Format, Message};
-use super::peer::Peer;
+use super::peer::{BUFFER_BYTES_MAX, Peer};
 use super::rejection::Rejection;
 use super::shared::Reading;
 use super::unary_body::UnaryBody;
 use super::wire::Wire;
+use crate::grpc_prefix::{self, PREFIX_BYTES};
 use crate::ingest::Accepted;
 
 const SERVICES: &str = "/opentelemetry.proto.collector.";
@@ -40,9 +41,8 @@ const STREAMS_MAX: u32 = 128;
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
 /// Payload of one DATA frame, of which HTTP/2's least is 16 KiB: a client that heeds it sends, and we read, a usual
-/// request in two frames instead of seven. A connection that was sent such a frame keeps a buffer of this size, which
-/// `peer.rs` accounts for.
-const FRAME_BYTES_MAX: u32 = 64 * 1024;
+/// request in two frames instead of seven.
+const FRAME_BYTES_MAX: u32 = BUFFER_BYTES_MAX as u32;
 const HEADERS_BYTES_MAX: u32 = 16 * 1024;
 /// A connection from which nothing came for so long is asked whether it is alive, and closed without an answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
@@ -184,8 +184,8 @@ fn unframe(bytes: &mut Bytes, max_bytes: u64) -> Result<bool, Rejection> {
     let Some(prefix) = bytes.first_chunk::<PREFIX_BYTES>() else {
         return Err(Rejection::Malformed("the call has no message".into()));
     };
-    let [flag, length @ ..] = *prefix;
-    let length = u64::from(u32::from_be_bytes(length));
+    let (flag, length) = grpc_prefix::read(*prefix);
+    let length = u64::from(length);
     if length > max_bytes {
         return Err(Rejection::TooLarge { max_bytes });
     }
@@ -210,8 +210,10 @@ fn success(accepted: &Accepted) -> Response<UnaryBody> {
     let message = accepted.response();
     let length = message.encoded_len();
     let mut framed = BytesMut::with_capacity(PREFIX_BYTES + length);
-    framed.put_u8(0);
-    framed.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    framed.extend_from_slice(&grpc_prefix::write(
+        false,
+        u32::try_from(length).unwrap_or(u32::MAX),
+    ));
     framed.extend_from_slice(&message.encode_to_vec());
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert("grpc-status", HeaderValue::from_static("0"));

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use super::body::{BODY_TIME_MAX, BodyReader, Compression, Framing};
 use super::connections::drive;
 use super::message::{Format, Message};
-use super::peer::Peer;
+use super::peer::{BUFFER_BYTES_MAX, Peer};
 use super::rejection::Rejection;
 use super::shared::{Reading, Shared};
 use super::unary_body::UnaryBody;
@@ -29,9 +29,6 @@ use crate::ingest::Accepted;
 
 /// A request's head must be whole after this long.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
-
-/// Bytes buffered for a connection's next head or piece of body.
-const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 impl Format {
     /// An answer has the content type of its request.
@@ -53,7 +50,7 @@ pub(super) async fn serve(stream: TcpStream, peer: Rc<Peer>, closing: watch::Rec
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
-        .max_buf_size(BUFFER_BYTES_MAX)
+        .max_buf_size(BUFFER_BYTES_MAX as usize)
         .serve_connection(TokioIo::new(stream), service);
     drive(
         connection,

@@ -13,9 +13,9 @@ use crate::limiter::Held;
 /// Connections are accounted for but not refused for want of memory: on them senders are told when to come back.
 const CONNECTION_BYTES: u64 = 32 * 1024;
 
-/// The buffer of a connection on which more came at once stays as large as a piece of what came: a frame of HTTP/2, or
-/// what HTTP/1 reads at a time.
-const BUFFER_BYTES_MAX: u64 = 64 * 1024;
+/// What a protocol may buffer of a connection: a frame of HTTP/2, or what HTTP/1 reads at a time. Where so much came at
+/// once the buffer stays, and is accounted for.
+pub(super) const BUFFER_BYTES_MAX: u64 = 64 * 1024;
 
 /// What is on its way is told to the account in steps of this many bytes.
 const ACCOUNT_STEP_BYTES: u64 = 16 * 1024;

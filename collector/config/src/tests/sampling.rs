@@ -478,13 +478,16 @@ fn there_is_a_bound_on_how_many_things_are_looked_for() {
 }
 
 #[test]
-fn regular_expressions_that_are_large_together_are_refused_before_all_are_compiled() {
-    let patterns: Vec<String> = (0..100).map(|number| format!(r"'\pL{{60}}{number}'")).collect();
-    let errors = errors(&format!(
-        "policies:\n- name: it\n  type: string_attribute\n  string_attribute:\n    key: a\n    \
-         enabled_regex_matching: true\n    values: [{}]",
-        patterns.join(", ")
-    ));
+fn regular_expressions_that_are_large_together_are_refused_once_and_no_more_are_compiled() {
+    let policy = |name: &str| {
+        let patterns: Vec<String> = (0..100).map(|number| format!(r"'\pL{{60}}{number}'")).collect();
+        format!(
+            "- name: {name}\n  type: string_attribute\n  string_attribute:\n    key: a\n    \
+             enabled_regex_matching: true\n    values: [{}]\n",
+            patterns.join(", ")
+        )
+    };
+    let errors = errors(&format!("policies:\n{}{}", policy("one"), policy("two")));
     let [error] = &errors[..] else {
         panic!("{errors:?}");
     };

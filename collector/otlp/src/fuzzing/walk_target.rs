@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::head::SpanHead;
 use crate::id::TraceId;
 use crate::store::{Chain, SpanStore};
-use crate::view::{KeyValue, ResourceSpans, ScopeSpans, decode_traces};
+use crate::view::{KeyValue, ResourceSpans, ScopeSpans, Span, decode_traces};
 use crate::walk::RequestWalk;
 use crate::watch::Watch;
 use crate::wire::put_bytes;
@@ -53,6 +54,21 @@ pub fn walk(input: &[u8]) {
     assert_stored(&walk, &decoded, input);
 }
 
+/// The walk and the decoder say the same of a span.
+pub(crate) fn assert_head(head: &SpanHead, span: &Span<'_>) {
+    assert_eq!(head.trace_id, span.trace_id);
+    assert_eq!(head.span_id, span.span_id);
+    assert_eq!(head.is_root, span.parent_span_id.is_none());
+    assert_eq!(head.start_time_unix_nano, span.start_time_unix_nano);
+    assert_eq!(head.end_time_unix_nano, span.end_time_unix_nano);
+    assert_eq!(head.status, span.status.code);
+    assert_eq!(head.flags, span.flags);
+    assert_eq!(
+        head.defect.is_none(),
+        span.trace_id.is_valid() && span.span_id.is_valid()
+    );
+}
+
 fn assert_heads(
     walk: &RequestWalk,
     plain: &RequestWalk,
@@ -78,17 +94,7 @@ fn assert_heads(
         .zip(&watch.spans)
         .zip(walk.spans().iter().zip(plain.spans()))
     {
-        assert_eq!(head.trace_id, span.trace_id);
-        assert_eq!(head.span_id, span.span_id);
-        assert_eq!(head.is_root, span.parent_span_id.is_none());
-        assert_eq!(head.start_time_unix_nano, span.start_time_unix_nano);
-        assert_eq!(head.end_time_unix_nano, span.end_time_unix_nano);
-        assert_eq!(head.status, span.status.code);
-        assert_eq!(head.flags, span.flags);
-        assert_eq!(
-            head.defect.is_none(),
-            span.trace_id.is_valid() && span.span_id.is_valid()
-        );
+        assert_head(head, span);
         assert_eq!(head.matched, shown.bits | of_resource);
         assert_eq!(plain.matched, 0);
         assert_eq!((&head.record, head.context), (&plain.record, plain.context));

@@ -5,6 +5,7 @@ use prost::Message;
 
 use super::*;
 use crate::check::VALUE_DEPTH_MAX;
+use crate::fuzzing::assert_head;
 use crate::head::SpanDefect;
 use crate::proto;
 use crate::testing::{broken_bytes, only_prost_refuses, oracle, printed, requests, wild_bytes};
@@ -76,17 +77,7 @@ fn assert_same_as_decoded(request: &[u8], walk: &RequestWalk, decoded: &[Resourc
     });
     assert_eq!(walk.spans().len(), spans.clone().count());
     for (head, (resource, scope, span)) in walk.spans().iter().zip(spans) {
-        assert_eq!(head.trace_id, span.trace_id);
-        assert_eq!(head.span_id, span.span_id);
-        assert_eq!(head.is_root, span.parent_span_id.is_none());
-        assert_eq!(head.start_time_unix_nano, span.start_time_unix_nano);
-        assert_eq!(head.end_time_unix_nano, span.end_time_unix_nano);
-        assert_eq!(head.status, span.status.code);
-        assert_eq!(head.flags, span.flags);
-        assert_eq!(
-            head.defect.is_none(),
-            span.trace_id.is_valid() && span.span_id.is_valid()
-        );
+        assert_head(head, span);
 
         let context = walk.context(head.context);
         let (mut scope_spans, mut resource_spans, mut alone) = (Vec::new(), Vec::new(), Vec::new());

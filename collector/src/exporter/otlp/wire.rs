@@ -12,10 +12,8 @@ use tonic::{Code, Status};
 use tracepipe_config::Compression;
 
 use crate::batcher::SpanBatch;
+use crate::grpc_prefix::{self, PREFIX_BYTES};
 use crate::limiter::{Held, MemoryLimiter};
-
-/// Compression flag and message length ("Length-Prefixed-Message").
-const PREFIX_BYTES: usize = 5;
 
 /// What a compressor holds while it works on a batch, beside what comes of it, which may have twice the room of the batch
 /// while it grows; on the safe side.
@@ -70,7 +68,7 @@ impl WireMessage {
                 Some(zstd.finish()?)
             }
         };
-        let flag = u8::from(compressed.is_some());
+        let is_compressed = compressed.is_some();
         let pieces = match compressed {
             None => batch.pieces().cloned().collect(),
             Some(mut whole) => {
@@ -82,9 +80,7 @@ impl WireMessage {
         };
         let length: usize = pieces.iter().map(Bytes::len).sum();
         let length = u32::try_from(length).map_err(std::io::Error::other)?;
-        let mut prefix = [0; PREFIX_BYTES];
-        prefix[0] = flag;
-        prefix[1..].copy_from_slice(&length.to_be_bytes());
+        let prefix = grpc_prefix::write(is_compressed, length);
         let frames = std::iter::once(Bytes::copy_from_slice(&prefix));
         Ok(Self {
             frames: frames.chain(pieces).collect(),
@@ -137,18 +133,19 @@ pub(super) async fn answer(response: Response<Body>, limiter: &MemoryLimiter) ->
 }
 
 fn unframe(framed: Bytes) -> Result<Bytes, Status> {
-    let Some(([flag, length @ ..], message)) = framed.split_first_chunk::<PREFIX_BYTES>() else {
+    let Some((prefix, message)) = framed.split_first_chunk::<PREFIX_BYTES>() else {
         return match framed.is_empty() {
             true => Ok(framed),
             false => Err(Status::internal("the answer ends in its prefix")),
         };
     };
-    if *flag != 0 {
+    let (flag, length) = grpc_prefix::read(*prefix);
+    if flag != 0 {
         return Err(Status::internal(
             "the answer is compressed, which was not asked for",
         ));
     }
-    if u32::from_be_bytes(*length) as usize != message.len() {
+    if length as usize != message.len() {
         return Err(Status::internal("the answer is not one message"));
     }
     Ok(framed.slice(PREFIX_BYTES..))

@@ -195,19 +195,19 @@ fn a_wrong_checksum_is_noticed() {
     assert!(is_malformed(&inflate(Compression::Zstd, &zstd)));
 }
 
+/// Ten MiB of zeros in each form; the last is a stream with a window of 2^`window_log` bytes.
+fn bombs(window_log: u32) -> [(Compression, Vec<u8>); 3] {
+    let zeros = vec![0; 10 * MIB];
+    [
+        (Compression::Gzip, gzip(&zeros)),
+        (Compression::Zstd, compress(Compression::Zstd, &zeros)),
+        (Compression::Zstd, zstd_stream(&zeros, window_log)),
+    ]
+}
+
 #[test]
 fn a_bomb_stops_at_the_bound() {
-    let zeros = vec![0; 10 * MIB];
-    for bomb in [
-        gzip(&zeros),
-        compress(Compression::Zstd, &zeros),
-        zstd_stream(&zeros, 20),
-    ] {
-        let compression = if bomb[0] == 0x1f {
-            Compression::Gzip
-        } else {
-            Compression::Zstd
-        };
+    for (compression, bomb) in bombs(20) {
         let limiter = limiter(1 << 30);
         let stopped = Inflater::default().inflate(&bomb, compression, bounds(MIB), &limiter);
         assert_eq!(
@@ -222,17 +222,7 @@ fn a_bomb_stops_at_the_bound() {
 
 #[test]
 fn a_bomb_stops_at_the_memory_limit() {
-    let zeros = vec![0; 10 * MIB];
-    for bomb in [
-        gzip(&zeros),
-        compress(Compression::Zstd, &zeros),
-        zstd_stream(&zeros, 17),
-    ] {
-        let compression = if bomb[0] == 0x1f {
-            Compression::Gzip
-        } else {
-            Compression::Zstd
-        };
+    for (compression, bomb) in bombs(17) {
         let limiter = limiter(4 * MIB);
         let others = limiter.hold(2 * MIB as u64);
         let stopped = Inflater::default().inflate(&bomb, compression, bounds(100 * MIB), &limiter);

@@ -195,6 +195,10 @@ fn matcher(
         diag,
     )?;
     for (index, pattern) in values.iter().flat_map(|values| &values.value).enumerate() {
+        // It was said where the bound was passed; each further one would take its time.
+        if diag.program_bytes > PROGRAMS_BYTES_MAX {
+            break;
+        }
         let path = diag.item(&scope.path("values"), index);
         match GoRegex::new(&pattern.value) {
             Ok(regex) => diag.program_bytes += regex.memory_bytes(),
@@ -211,8 +215,6 @@ fn matcher(
                 PROGRAMS_BYTES_MAX >> 20
             );
             diag.error(pattern.at, &path, message);
-            // Each further one would take its time.
-            break;
         }
     }
     Some(StringMatcher::Regex {
