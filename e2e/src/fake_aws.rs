@@ -17,6 +17,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
+use crate::fake_sts::pod_identity::{Association, PodIdentityAgent};
 use crate::fake_sts::{self, FakeSts};
 use crate::fake_xray::{self, FakeXray, TestTls, Verifier};
 use crate::server::{Body, CloseConnection, Listen, Server};
@@ -112,6 +113,17 @@ impl FakeAws {
     /// The fake X-Ray.
     pub fn xray(&self) -> &FakeXray {
         &self.xray
+    }
+
+    /// An agent of EKS Pod Identity on a port of its own.
+    ///
+    /// # Errors
+    /// When no port can be bound.
+    pub async fn pod_identity_agent(
+        &self,
+        associations: Vec<Association>,
+    ) -> std::io::Result<PodIdentityAgent> {
+        PodIdentityAgent::start(Arc::clone(&self.sts), associations).await
     }
 
     /// The fake STS.

@@ -9,6 +9,7 @@
 
 mod issuer;
 mod keys;
+pub mod pod_identity;
 mod session;
 mod token;
 pub mod trust;
@@ -36,7 +37,7 @@ pub use keys::KeySource;
 use keys::{Keys, PublicKey};
 use session::{Ask, Role, Session};
 use token::Token;
-use trust::{Caller, Trust};
+use trust::{ASSUME, Caller, Principal, Trust};
 
 /// A token has 20,000 characters at most, and little stands beside it.
 const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -358,8 +359,10 @@ impl FakeSts {
         let mut state = self.lock();
         let role = state.roles.get(&ask.role).ok_or(Problem::AccessDenied)?;
         let provider = provider(issuer);
+        let provider_arn = role.provider_arn(provider);
         let caller = Caller {
-            provider: role.provider_arn(provider),
+            principal: Principal::Federated(provider_arn.clone()),
+            actions: &[ASSUME],
             context: [("sub", claims.sub.as_str()), ("aud", audience)]
                 .map(|(key, value)| {
                     (
@@ -373,8 +376,8 @@ impl FakeSts {
             return Err(Problem::AccessDenied);
         }
         let seconds = state.session_seconds.unwrap_or(role.seconds(&ask)?);
-        let session = Session::new(role, &ask, now, seconds)?;
-        let result = session.xml(&claims.sub, audience, &caller.provider);
+        let session = Session::new(role, &ask.session, now, seconds)?;
+        let result = session.xml(&claims.sub, audience, &provider_arn);
         let credentials = session.credentials.clone();
         call.access_key_id = Some(credentials.access_key_id.clone());
         state.sessions.insert(credentials.access_key_id.clone(), session);

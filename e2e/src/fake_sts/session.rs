@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Problem;
@@ -154,7 +155,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Issues credentials.
-    pub(super) fn new(role: &Role, ask: &Ask, now: SystemTime, seconds: u64) -> Result<Self, Problem> {
+    pub(super) fn new(role: &Role, name: &str, now: SystemTime, seconds: u64) -> Result<Self, Problem> {
         // AWS tells whole seconds, so they end on one.
         let whole = Duration::from_secs(crate::clock::nanos_of(now) / 1_000_000_000 + seconds);
         let expires = SystemTime::UNIX_EPOCH + whole;
@@ -169,9 +170,9 @@ impl Session {
             credentials,
             arn: format!(
                 "arn:{}:sts::{}:assumed-role/{}/{}",
-                role.partition, role.account, role.name, ask.session
+                role.partition, role.account, role.name, name
             ),
-            id: format!("{}:{}", role.id(), ask.session),
+            id: format!("{}:{name}", role.id()),
             expiration: iso_8601(expires),
         })
     }
@@ -192,6 +193,18 @@ impl Session {
             element("SessionToken", token),
             element("Expiration", &self.expiration),
         )
+    }
+
+    /// What a container's credentials endpoint answers.
+    pub(super) fn json(&self) -> Value {
+        let key = &self.credentials;
+        json!({
+            "AccessKeyId": key.access_key_id,
+            "SecretAccessKey": key.secret_access_key,
+            "Token": key.session_token,
+            "AccountId": account_of(&self.role),
+            "Expiration": self.expiration,
+        })
     }
 
     /// The result of `GetCallerIdentity`.

@@ -1,4 +1,5 @@
-//! A role's trust policy, as far as web identities need it (IAM User Guide, "IAM JSON policy elements reference").
+//! A role's trust policy, as far as web identities and EKS Pod Identity need it (IAM User Guide, "IAM JSON policy
+//! elements reference").
 //!
 //! What is not understood is refused when the role is made, and never taken for a condition that holds.
 
@@ -20,16 +21,27 @@ pub struct Trust {
 struct Statement {
     allows: bool,
     actions: Vec<String>,
-    federated: Vec<String>,
+    principals: Vec<Principal>,
     /// Each key, in lower case, with the values of which one must be there.
     equals: BTreeMap<String, Vec<String>>,
+}
+
+/// Whom a policy can name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    /// An identity provider, by its ARN.
+    Federated(String),
+    /// A service of AWS, by its name.
+    Service(String),
 }
 
 /// Who wants to become the role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The identity provider's ARN.
-    pub provider: String,
+    /// Who it is.
+    pub principal: Principal,
+    /// What it wants to do; the policy has to allow all of it.
+    pub actions: &'static [&'static str],
     /// The condition keys of the request, in lower case, and their values.
     pub context: BTreeMap<String, Vec<String>>,
 }
@@ -60,14 +72,16 @@ impl Trust {
         Ok(Self { statements })
     }
 
-    /// True if a statement allows it and none denies it.
+    /// True if for each action a statement allows it and none denies it.
     pub fn allows(&self, caller: &Caller) -> bool {
-        let mut matching = self
-            .statements
-            .iter()
-            .filter(|statement| statement.matches(caller))
-            .peekable();
-        matching.peek().is_some() && matching.all(|statement| statement.allows)
+        caller.actions.iter().all(|action| {
+            let mut matching = self
+                .statements
+                .iter()
+                .filter(|statement| statement.matches(caller, action))
+                .peekable();
+            matching.peek().is_some() && matching.all(|statement| statement.allows)
+        })
     }
 }
 
@@ -83,18 +97,22 @@ impl Statement {
             }
         };
         let actions = raw.action.into_vec();
-        let mut federated = Vec::new();
+        let mut principals = Vec::new();
+        let mut names_of_all = Vec::new();
         for (kind, names) in raw.principal {
+            let names = names.into_vec();
+            names_of_all.extend(names.iter().cloned());
             match kind.as_str() {
-                "Federated" => federated.extend(names.into_vec()),
-                // They may stand there; a web identity is none of them.
-                "Service" | "AWS" => {}
+                "Federated" => principals.extend(names.into_iter().map(Principal::Federated)),
+                "Service" => principals.extend(names.into_iter().map(Principal::Service)),
+                // They may stand there; no pod is one of them.
+                "AWS" => {}
                 other => return Err(format!("trust policy: Principal `{other}` is not supported")),
             }
         }
         let wildcard = actions
             .iter()
-            .chain(&federated)
+            .chain(&names_of_all)
             .find(|text| text.contains(['*', '?']));
         if let Some(text) = wildcard {
             return Err(format!("trust policy: the wildcard in `{text}` is not supported"));
@@ -121,17 +139,17 @@ impl Statement {
         Ok(Self {
             allows,
             actions,
-            federated,
+            principals,
             equals,
         })
     }
 
     /// Everything in a statement must fit. A condition key that the request does not have fits nothing.
-    fn matches(&self, caller: &Caller) -> bool {
+    fn matches(&self, caller: &Caller, wanted: &str) -> bool {
         self.actions
             .iter()
-            .any(|action| action.eq_ignore_ascii_case(ASSUME))
-            && self.federated.contains(&caller.provider)
+            .any(|action| action.eq_ignore_ascii_case(wanted))
+            && self.principals.contains(&caller.principal)
             && self.equals.iter().all(|(key, wanted)| {
                 let has = caller.context.get(key);
                 has.is_some_and(|has| has.iter().any(|value| wanted.contains(value)))
@@ -201,7 +219,8 @@ mod tests {
     fn caller(sub: &str, aud: &str) -> Caller {
         let context = [("issuer.test:sub", sub), ("issuer.test:aud", aud)];
         Caller {
-            provider: PROVIDER.to_owned(),
+            principal: Principal::Federated(PROVIDER.to_owned()),
+            actions: &[ASSUME],
             context: context
                 .map(|(key, value)| (key.to_owned(), vec![value.to_owned()]))
                 .into(),
@@ -215,7 +234,7 @@ mod tests {
         assert!(!trust.allows(&caller("b", "y")));
         assert!(!trust.allows(&caller("a", "z")));
         let elsewhere = Caller {
-            provider: "arn:aws:iam::1:oidc-provider/issuer.test".into(),
+            principal: Principal::Federated("arn:aws:iam::1:oidc-provider/issuer.test".into()),
             ..caller("a", "y")
         };
         assert!(!trust.allows(&elsewhere));
@@ -232,6 +251,23 @@ mod tests {
         let mut unknown = statement();
         unknown["Condition"]["StringEquals"]["issuer.test:email"] = json!("a@b");
         assert!(!policy(&[unknown]).unwrap().allows(&caller("a", "y")));
+    }
+
+    #[test]
+    fn all_that_is_wanted_has_to_be_allowed_to_just_that_principal() {
+        let mut service = statement();
+        service["Principal"] = json!({"Service": "pods.eks.amazonaws.com"});
+        service["Action"] = json!(["sts:AssumeRole", "sts:TagSession"]);
+        let pods = Caller {
+            principal: Principal::Service("pods.eks.amazonaws.com".into()),
+            actions: &["sts:AssumeRole", "sts:TagSession"],
+            ..caller("a", "x")
+        };
+        let trust = policy(&[service.clone()]).unwrap();
+        assert!(trust.allows(&pods));
+        assert!(!trust.allows(&caller("a", "x")));
+        service["Action"] = json!("sts:AssumeRole");
+        assert!(!policy(&[service]).unwrap().allows(&pods));
     }
 
     #[test]
