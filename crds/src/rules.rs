@@ -144,7 +144,7 @@ pub mod cel {
     /// the default of `identity`.
     pub const ROLE_NEEDED: &str = "self.identity.type != 'IRSA' || has(self.identity.roleArn)";
     /// At `identity`.
-    pub const NO_ROLE: &str = "self.type != 'Ambient' || !has(self.roleArn)";
+    pub const NO_ROLE: &str = "self.type == 'IRSA' || !has(self.roleArn)";
     /// At the spec. A text that is no amount is the pattern's to refuse. In bytes and not as a text with `Mi`, whose
     /// length, and so its price, the API server cannot bound.
     pub const MEMORY_FITS: &str = "!has(self.collector.resources.limits.memory) || !isQuantity(self.collector.resources.limits.memory) || quantity(self.collector.resources.limits.memory).asApproximateFloat() >= double((self.memoryLimiter.limitMiB + 64) * 1048576)";
@@ -203,11 +203,9 @@ pub mod message {
     /// At `exporters`.
     pub const ONE_EXPORTER: &str = "no exporter is on: set xray.mode to Enabled, or add logging";
     /// At the spec.
-    pub const ROLE_NEEDED: &str =
-        "type IRSA needs roleArn, the IAM role that the collectors use; or set type to Ambient";
+    pub const ROLE_NEEDED: &str = "type IRSA needs roleArn, the IAM role that the collectors use; or set type to PodIdentity or Ambient";
     /// At `identity`.
-    pub const NO_ROLE: &str =
-        "type Ambient uses the credentials that are there: remove roleArn, or set type to IRSA";
+    pub const NO_ROLE: &str = "roleArn is for type IRSA: remove it (an EKS Pod Identity association names its own role), or set type to IRSA";
     /// At the spec.
     pub const MEMORY_FITS: &str = "the container's memory limit must be at least memoryLimiter.limitMiB + 64Mi, or the kernel ends the collector before its own limiter acts";
     /// At `resources`.
@@ -371,7 +369,7 @@ fn is_size_enough(sampling: &Sampling) -> bool {
 fn identity(identity: &Identity, found: &mut Found) {
     let (holds, message) = match identity.kind {
         IdentityType::Irsa => (identity.role_arn.is_some(), message::ROLE_NEEDED),
-        IdentityType::Ambient => (identity.role_arn.is_none(), message::NO_ROLE),
+        IdentityType::PodIdentity | IdentityType::Ambient => (identity.role_arn.is_none(), message::NO_ROLE),
     };
     found.unless(holds, "spec.identity.roleArn", message);
 }

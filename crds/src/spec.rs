@@ -179,8 +179,9 @@ pub struct Identity {
     /// Where the credentials come from.
     #[serde(rename = "type")]
     pub kind: IdentityType,
-    /// The IAM role of the collectors. It allows `xray:PutTraceSegments` and `xray:PutTelemetryRecords`, and its
-    /// trust policy names `system:serviceaccount:NAMESPACE:NAME-collector` and the audience `sts.amazonaws.com`.
+    /// The IAM role of the collectors, for type IRSA. It allows `xray:PutTraceSegments` and
+    /// `xray:PutTelemetryRecords`, and its trust policy names `system:serviceaccount:NAMESPACE:NAME-collector` and the
+    /// audience `sts.amazonaws.com`. `tracepipe-operator render --iam` prints both policies.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 640),
@@ -196,7 +197,10 @@ pub enum IdentityType {
     #[default]
     #[serde(rename = "IRSA")]
     Irsa,
-    /// Whatever the node or an EKS Pod Identity association gives; nothing is projected into the pod.
+    /// The pod's own token is taken to the node's EKS Pod Identity Agent, which gives the role of the association of
+    /// the ServiceAccount `NAME-collector`. The association is yours to make.
+    PodIdentity,
+    /// Whatever the node gives; nothing is projected into the pod.
     Ambient,
 }
 

@@ -95,7 +95,7 @@ pub struct EndpointsStatus {
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IdentityStatus {
-    /// IRSA or Ambient.
+    /// IRSA, PodIdentity or Ambient.
     #[serde(rename = "type")]
     pub kind: String,
     /// The IAM role, if there is one.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use serde_json::Value;
 use tokio::process::Command;
 
 use crate::binary;
@@ -28,15 +29,31 @@ pub async fn render_collector_config(
     pipeline: &Path,
     region: &str,
 ) -> anyhow::Result<Vec<u8>> {
+    let flags = ["--output", "collector-config", "--node-region", region];
+    render(operator, pipeline, &flags).await
+}
+
+/// The policies of the role that the operator prints for the TracingPipeline in `pipeline`.
+///
+/// # Errors
+/// When the operator refuses it, with what it says.
+pub async fn render_iam(
+    operator: &Path,
+    pipeline: &Path,
+    issuer: &str,
+    account: &str,
+) -> anyhow::Result<Value> {
+    let flags = ["--iam", "--issuer", issuer, "--account", account];
+    Ok(serde_json::from_slice(
+        &render(operator, pipeline, &flags).await?,
+    )?)
+}
+
+async fn render(operator: &Path, pipeline: &Path, flags: &[&str]) -> anyhow::Result<Vec<u8>> {
     let output = Command::new(operator)
-        .args([
-            "render",
-            "--output",
-            "collector-config",
-            "--node-region",
-            region,
-            "--file",
-        ])
+        .arg("render")
+        .args(flags)
+        .arg("--file")
         .arg(pipeline)
         .env_clear()
         .kill_on_drop(true)

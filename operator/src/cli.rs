@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::controller::Scope;
+use crate::iam::{Account, Issuer, Surroundings};
 use crate::settings::{Facts, Settings};
 
 /// Turns TracingPipelines into trace collectors, one on every node.
@@ -111,7 +112,16 @@ pub(crate) struct RenderArguments {
     pub(crate) file: PathBuf,
     /// What to print.
     #[arg(long, value_enum, default_value_t = Output::Manifests)]
-    pub(crate) output: Output,
+    output: Output,
+    /// The same as --output iam.
+    #[arg(long, conflicts_with = "output")]
+    iam: bool,
+    /// For --iam and identity type IRSA: the cluster's OpenID Connect issuer.
+    #[arg(long, value_name = "URL", value_parser = Issuer::parse)]
+    issuer: Option<Issuer>,
+    /// For --iam and identity type PodIdentity: the AWS account of the cluster.
+    #[arg(long, value_name = "ID", value_parser = Account::parse)]
+    account: Option<Account>,
     #[command(flatten)]
     pub(crate) cluster: ClusterArguments,
     #[command(flatten)]
@@ -125,6 +135,9 @@ pub(crate) enum Output {
     Manifests,
     /// The collector's configuration.
     CollectorConfig,
+    /// The policies of the collectors' IAM role as JSON: AssumeRolePolicyDocument (who may be it) and PolicyDocument
+    /// (what it may do), as the IAM API calls them.
+    Iam,
 }
 
 /// What `run` finds out by itself.
@@ -136,6 +149,9 @@ pub(crate) struct ClusterArguments {
     /// Region that the nodes name in topology.kubernetes.io/region.
     #[arg(long)]
     node_region: Option<String>,
+    /// The cluster's pods have IPv6 addresses.
+    #[arg(long)]
+    ipv6: bool,
 }
 
 impl RunArguments {
@@ -156,6 +172,19 @@ impl ValidateArguments {
 }
 
 impl RenderArguments {
+    /// What to print.
+    pub(crate) fn output(&self) -> Output {
+        if self.iam { Output::Iam } else { self.output }
+    }
+
+    /// What the policies of a role need besides the pipeline.
+    pub(crate) fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            issuer: self.issuer.clone(),
+            account: self.account.clone(),
+        }
+    }
+
     /// As [`RunArguments::settings`].
     pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
         self.administration.settings()
@@ -171,6 +200,7 @@ impl ClusterArguments {
             .unwrap_or((&self.kubernetes_version, "0"));
         Facts {
             prefer_same_node: crate::controller::knows_prefer_same_node(major.trim_start_matches('v'), minor),
+            ipv6: self.ipv6,
             region_of_nodes: self.node_region.clone(),
         }
     }

@@ -1,5 +1,6 @@
 //! `run`: watches, and a pass whenever something may have changed.
 
+use std::net::Ipv6Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::names::{MANAGED_SELECTOR, MANAGER};
 use crate::reconcile::{self, Context};
-use crate::settings::Settings;
+use crate::settings::{Facts, Settings};
 use crate::watches::{Nodes, Pods, Stores};
 
 /// Pipelines looked at at once, in one scope.
@@ -80,10 +81,15 @@ pub(crate) async fn run(
         .apiserver_version()
         .await
         .context("asking the API server for its version")?;
-    let prefer_same_node = knows_prefer_same_node(&version.major, &version.minor);
+    let facts = Facts {
+        prefer_same_node: knows_prefer_same_node(&version.major, &version.minor),
+        ipv6: is_ipv6(std::env::var("KUBERNETES_SERVICE_HOST").ok().as_deref()),
+        region_of_nodes: None,
+    };
     tracing::info!(
         version = version.git_version,
-        prefer_same_node,
+        prefer_same_node = facts.prefer_same_node,
+        ipv6 = facts.ipv6,
         ?scope,
         "connected to the API server"
     );
@@ -104,7 +110,7 @@ pub(crate) async fn run(
             },
             metrics: Arc::clone(&metrics),
             recorder: Recorder::new(client.clone(), reporter()),
-            prefer_same_node,
+            facts: facts.clone(),
             memory: Mutex::default(),
             refusals: Mutex::default(),
         };
@@ -123,6 +129,11 @@ pub(crate) async fn run(
         () = following => anyhow::bail!("the watch of nodes has ended"),
         failed = server => failed,
     }
+}
+
+/// Whether the API server's Service, which the kubelet names in every pod, has an IPv6 address.
+fn is_ipv6(service_host: Option<&str>) -> bool {
+    service_host.is_some_and(|host| host.parse::<Ipv6Addr>().is_ok())
 }
 
 /// Beta and on by default since 1.34 (KEP-3015).

@@ -1,7 +1,7 @@
 //! The tracepipe operator: one TracingPipeline in, one trace collector on every node out.
 //!
 //! The way of a resource: `reconcile` (one pass: observe, `validate`, `plan`, `apply`, `report`). What decides is pure:
-//! `validate`, `collector_config`, `plan`, `drift`, `ownership`, `rollout`, `report`. What acts is thin: `apply`,
+//! `validate`, `collector_config`, `plan`, `iam`, `drift`, `ownership`, `rollout`, `report`. What acts is thin: `apply`,
 //! `cluster` (calls), `watches`, `controller` (when to look), `health`. Start reading at `reconcile::pass`.
 
 #![cfg_attr(
@@ -22,6 +22,7 @@ mod controller;
 mod drift;
 mod facts;
 mod health;
+mod iam;
 mod metrics;
 mod names;
 mod offline;

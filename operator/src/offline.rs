@@ -8,6 +8,7 @@ use serde_json::Value;
 use tracepipe_crds::TracingPipeline;
 
 use crate::cli::{Output, RenderArguments, ValidateArguments};
+use crate::iam;
 use crate::plan::plan;
 use crate::validate::validate;
 
@@ -76,11 +77,17 @@ pub(crate) fn render(arguments: &RenderArguments) -> anyhow::Result<Outcome> {
                 continue;
             }
         };
-        let planned = plan(pipeline, &accepted, &settings);
-        match arguments.output {
-            Output::CollectorConfig => write!(out, "{}", planned.config_yaml)?,
+        match arguments.output() {
+            Output::CollectorConfig => write!(out, "{}", plan(pipeline, &accepted, &settings).config_yaml)?,
+            Output::Iam => match iam::role(pipeline, &accepted, &arguments.surroundings()) {
+                Ok(role) => writeln!(out, "{role:#}")?,
+                Err(missing) => {
+                    outcome = Outcome::Refused;
+                    complain(pipeline, &missing)?;
+                }
+            },
             Output::Manifests => {
-                for object in planned.objects {
+                for object in plan(pipeline, &accepted, &settings).objects {
                     let text =
                         serde_saphyr::to_string(&without_owner(object.desired)).context("writing YAML")?;
                     write!(out, "---\n{text}")?;

@@ -1,5 +1,7 @@
 //! What shall exist for a pipeline: pure, and it cannot fail. Same pipeline, same settings, same facts: same bytes.
 
+mod credentials;
+
 use std::collections::BTreeMap;
 
 use kube::{Resource, ResourceExt};
@@ -10,11 +12,8 @@ use tracepipe_crds::{Persistence, ResourceAmounts, TracingPipeline, TracingPipel
 
 use crate::names::{self, APPLIED_ANNOTATION, CONTAINER, REVISION_LABEL, ROLE_ANNOTATION};
 use crate::settings::Settings;
-use crate::validate::Accepted;
+use crate::validate::{Accepted, Credentials};
 
-/// Where the token lies, under the names that EKS's pod identity webhook uses: it leaves a pod alone that has them.
-const TOKEN_VOLUME: &str = "aws-iam-token";
-const TOKEN_FOLDER: &str = "/var/run/secrets/eks.amazonaws.com/serviceaccount";
 /// The volume of [`names::DECISIONS_FOLDER`].
 const DECISIONS_VOLUME: &str = "decisions";
 const CONFIG_FOLDER: &str = "/etc/tracepipe";
@@ -175,7 +174,7 @@ fn merge(into: &mut Value, from: Value) {
 
 fn service_account(accepted: &Accepted) -> Value {
     let mut account = json!({ "automountServiceAccountToken": false });
-    if let Some(role) = &accepted.role_arn {
+    if let Credentials::Role(role) = &accepted.credentials {
         account["metadata"] = json!({ "annotations": { ROLE_ANNOTATION: role } });
     }
     account
@@ -308,9 +307,7 @@ fn container(spec: &TracingPipelineSpec, accepted: &Accepted, settings: &Setting
         })
     };
     let mut mounts = vec![json!({ "name": "config", "mountPath": CONFIG_FOLDER, "readOnly": true })];
-    if accepted.role_arn.is_some() {
-        mounts.push(json!({ "name": TOKEN_VOLUME, "mountPath": TOKEN_FOLDER, "readOnly": true }));
-    }
+    mounts.extend(accepted.credentials.mount());
     if persistence(spec).is_some() {
         mounts.push(json!({ "name": DECISIONS_VOLUME, "mountPath": names::DECISIONS_FOLDER }));
     }
@@ -368,11 +365,8 @@ fn environment(accepted: &Accepted, settings: &Settings) -> Value {
         set("AWS_DEFAULT_REGION", region);
         set("AWS_STS_REGIONAL_ENDPOINTS", "regional");
     }
-    if let Some(role) = &accepted.role_arn {
-        set("AWS_ROLE_ARN", role);
-        set("AWS_WEB_IDENTITY_TOKEN_FILE", &format!("{TOKEN_FOLDER}/token"));
-        // The role or nothing: the node's own credentials would hide a role that does not work.
-        set("AWS_EC2_METADATA_DISABLED", "true");
+    for (name, value) in accepted.credentials.environment() {
+        set(name, &value);
     }
     if let Some(endpoint) = &settings.sts_endpoint {
         set("AWS_ENDPOINT_URL_STS", endpoint);
@@ -393,21 +387,7 @@ fn volumes(spec: &TracingPipelineSpec, accepted: &Accepted, config_map: &str) ->
         "name": "config",
         "configMap": { "name": config_map, "defaultMode": 0o444 },
     })];
-    if accepted.role_arn.is_some() {
-        volumes.push(json!({
-            "name": TOKEN_VOLUME,
-            "projected": {
-                "defaultMode": 0o440,
-                "sources": [{
-                    "serviceAccountToken": {
-                        "audience": "sts.amazonaws.com",
-                        "expirationSeconds": 86400,
-                        "path": "token",
-                    },
-                }],
-            },
-        }));
-    }
+    volumes.extend(accepted.credentials.volume());
     if let Some(persistence) = persistence(spec) {
         volumes.push(json!({
             "name": DECISIONS_VOLUME,

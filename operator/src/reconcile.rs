@@ -46,8 +46,8 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     /// Writes events.
     pub(crate) recorder: Recorder,
-    /// Whether the API server knows `PreferSameNode`.
-    pub(crate) prefer_same_node: bool,
+    /// What does not change while the operator runs; the region of the nodes may.
+    pub(crate) facts: Facts,
     /// Per pipeline, what is not worth keeping over a restart.
     pub(crate) memory: Mutex<BTreeMap<String, Memory>>,
     /// Per DaemonSet, the last refusal of a pod and when it was read.
@@ -152,9 +152,9 @@ async fn pass(
     let namespace = Namespace::new(context.client.clone(), pipeline.namespace().unwrap_or_default());
     let nodes = context.stores.nodes();
     let facts = Facts {
-        prefer_same_node: context.prefer_same_node,
         // A node that says otherwise, or none at all, changes nothing for a pipeline that has its region.
         region_of_nodes: known_region(pipeline).or_else(|| facts::region_of(&nodes)),
+        ..context.facts.clone()
     };
     let config = validate(pipeline, &context.settings, &facts);
     let planned = config

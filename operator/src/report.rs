@@ -14,7 +14,7 @@ use tracepipe_crds::{
 use crate::names;
 use crate::rollout::Verdict;
 use crate::settings::Settings;
-use crate::validate::{Accepted, Refusal};
+use crate::validate::{Accepted, Credentials, Refusal};
 
 /// A rollout in which nothing gets better for this long is stuck: as the progress deadline of a Deployment.
 const PROGRESS_DEADLINE: SignedDuration = SignedDuration::from_secs(600);
@@ -341,6 +341,10 @@ fn identity_reason(pipeline: &TracingPipeline) -> (&'static str, &'static str) {
             reasons::NOT_VERIFIED,
             "nothing has proven yet that the role can be assumed",
         ),
+        IdentityType::PodIdentity => (
+            reasons::NOT_VERIFIED,
+            "nothing has proven yet that the ServiceAccount has an EKS Pod Identity association",
+        ),
         IdentityType::Ambient => (
             reasons::AMBIENT,
             "the collectors use the credentials that they find",
@@ -369,11 +373,15 @@ fn endpoints(pipeline: &TracingPipeline, accepted: &Accepted) -> EndpointsStatus
 fn identity(pipeline: &TracingPipeline, accepted: &Accepted) -> IdentityStatus {
     let kind = match pipeline.spec.identity.kind {
         IdentityType::Irsa => "IRSA",
+        IdentityType::PodIdentity => "PodIdentity",
         IdentityType::Ambient => "Ambient",
     };
     IdentityStatus {
         kind: kind.to_owned(),
-        role_arn: accepted.role_arn.clone(),
+        role_arn: match &accepted.credentials {
+            Credentials::Role(role) => Some(role.clone()),
+            Credentials::PodIdentity { .. } | Credentials::Ambient => None,
+        },
         service_account_name: names::workload(&pipeline.name_any()),
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Settings {
 pub(crate) struct Facts {
     /// The API server has `trafficDistribution: PreferSameNode` (beta and on in 1.34, KEP-3015).
     pub(crate) prefer_same_node: bool,
+    /// Pods have IPv6 addresses and no others: an EKS cluster has one family.
+    pub(crate) ipv6: bool,
     /// The region that all nodes name in `topology.kubernetes.io/region`; None when they name none or several.
     pub(crate) region_of_nodes: Option<String>,
 }

@@ -81,6 +81,7 @@ pub(crate) fn all_settings() -> Settings {
 pub(crate) fn facts() -> Facts {
     Facts {
         prefer_same_node: true,
+        ipv6: false,
         region_of_nodes: Some("eu-west-1".to_owned()),
     }
 }

@@ -3,7 +3,7 @@
 use tracepipe_config::Config;
 use tracepipe_crds::conditions::reasons;
 use tracepipe_crds::values::Percentage;
-use tracepipe_crds::{IdentityType, Mode, TracingPipeline, TrafficPolicy, rules};
+use tracepipe_crds::{Identity, IdentityType, Mode, TracingPipeline, TrafficPolicy, rules};
 
 use crate::collector_config;
 use crate::settings::{Facts, Settings};
@@ -19,8 +19,22 @@ pub(crate) struct Accepted {
     pub(crate) sampling_rate: Percentage,
     /// What the Service does in this cluster.
     pub(crate) traffic_policy: TrafficPolicy,
-    /// For [`IdentityType::Irsa`].
-    pub(crate) role_arn: Option<String>,
+    /// Where the collectors' credentials come from.
+    pub(crate) credentials: Credentials,
+}
+
+/// How collectors get AWS credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Credentials {
+    /// The ServiceAccount's token is exchanged for this role (its ARN).
+    Role(String),
+    /// The ServiceAccount's token is taken to the node's EKS Pod Identity Agent.
+    PodIdentity {
+        /// The agent is asked at its IPv6 address.
+        ipv6: bool,
+    },
+    /// Whatever is there.
+    Ambient,
 }
 
 /// Why a spec cannot become collectors.
@@ -70,11 +84,17 @@ pub(crate) fn validate(
         region,
         sampling_rate,
         traffic_policy: traffic_policy(spec.service.traffic_policy, facts),
-        role_arn: match spec.identity.kind {
-            IdentityType::Irsa => spec.identity.role_arn.clone(),
-            IdentityType::Ambient => None,
-        },
+        credentials: credentials(&spec.identity, facts),
     })
+}
+
+/// The rules of the resource have made sure of the role.
+fn credentials(identity: &Identity, facts: &Facts) -> Credentials {
+    match (identity.kind, &identity.role_arn) {
+        (IdentityType::Irsa, Some(role)) => Credentials::Role(role.clone()),
+        (IdentityType::PodIdentity, _) => Credentials::PodIdentity { ipv6: facts.ipv6 },
+        (IdentityType::Irsa, None) | (IdentityType::Ambient, _) => Credentials::Ambient,
+    }
 }
 
 fn invalid(lines: impl IntoIterator<Item = String>) -> Refusal {

@@ -11,10 +11,13 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tracepipe_e2e::collector::{CollectorProcess, Start};
 use tracepipe_e2e::fake_aws::{FakeAws, Options};
+use tracepipe_e2e::fake_sts::pod_identity::{self, Association};
+use tracepipe_e2e::fake_sts::trust::{ASSUME, Caller, Principal, Trust};
 use tracepipe_e2e::fake_sts::{self, Call, KeyServer, Script, TestIssuer};
 use tracepipe_e2e::fake_xray::TestTls;
 use tracepipe_e2e::http_get::http_get;
 use tracepipe_e2e::load::Target;
+use tracepipe_e2e::operator;
 use tracepipe_e2e::otlp_sink::OtlpSink;
 use tracepipe_e2e::process::Process;
 use tracepipe_e2e::workload::Mix;
@@ -26,6 +29,8 @@ const AUDIENCE: &str = "sts.amazonaws.com";
 const ROLE: &str = "arn:aws:iam::111122223333:role/xray-writer";
 const REGION: &str = "eu-west-1";
 const ACCOUNT: (&str, &str) = ("tracing", "otel-collector-collector");
+const AWS_ACCOUNT: &str = "111122223333";
+const CLUSTER: &str = "prod";
 
 /// Every trace is kept.
 const ALL_FAIL: Mix = Mix {
@@ -44,20 +49,29 @@ struct Pod {
     _keys: KeyServer,
 }
 
-fn trust() -> Value {
-    let provider = ISSUER.trim_start_matches("https://");
-    json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Effect": "Allow",
-            "Principal": {"Federated": format!("arn:aws:iam::111122223333:oidc-provider/{provider}")},
-            "Action": "sts:AssumeRoleWithWebIdentity",
-            "Condition": {"StringEquals": {
-                format!("{provider}:sub"): format!("system:serviceaccount:{}:{}", ACCOUNT.0, ACCOUNT.1),
-                format!("{provider}:aud"): AUDIENCE,
-            }},
-        }],
-    })
+/// The trust policy that the operator prints for a role of the collectors.
+async fn trust(identity: Value) -> Value {
+    let pipeline = json!({
+        "apiVersion": "tracepipe.dev/v1alpha1",
+        "kind": "TracingPipeline",
+        "metadata": {"name": "otel-collector", "namespace": ACCOUNT.0},
+        "spec": {"clusterName": CLUSTER, "region": REGION, "identity": identity},
+    });
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), pipeline.to_string()).unwrap();
+    let binary = operator::find_binary().unwrap();
+    let role = operator::render_iam(&binary, file.path(), ISSUER, AWS_ACCOUNT)
+        .await
+        .unwrap();
+    role["AssumeRolePolicyDocument"].clone()
+}
+
+fn by_role() -> Value {
+    json!({"roleArn": ROLE})
+}
+
+fn by_association() -> Value {
+    json!({"type": "PodIdentity"})
 }
 
 fn other_authority() -> String {
@@ -93,7 +107,7 @@ impl Pod {
         let issuer = TestIssuer::new(ISSUER, "key-1").unwrap();
         let keys = KeyServer::start(vec![issuer.jwk()], None).await.unwrap();
         let sts = fake_sts::Options {
-            account: "111122223333".into(),
+            account: AWS_ACCOUNT.into(),
             region: REGION.into(),
             issuer: ISSUER.into(),
             audiences: vec![AUDIENCE.into()],
@@ -106,7 +120,7 @@ impl Pod {
             control: None,
         };
         let aws = FakeAws::start(options).await.unwrap();
-        aws.sts().set_role(ROLE, &trust()).unwrap();
+        aws.sts().set_role(ROLE, &trust(by_role()).await).unwrap();
         let pod = Self {
             aws,
             ca,
@@ -114,7 +128,7 @@ impl Pod {
             folder,
             _keys: keys,
         };
-        pod.project(ACCOUNT);
+        pod.project(ACCOUNT, AUDIENCE);
         pod
     }
 
@@ -123,25 +137,32 @@ impl Pod {
     }
 
     /// Puts the token of a service account where kubelet would.
-    fn project(&self, account: (&str, &str)) {
-        let claims = self.issuer.claims(account, AUDIENCE);
+    fn project(&self, account: (&str, &str), audience: &str) {
+        let claims = self.issuer.claims(account, audience);
         std::fs::write(self.path("token"), self.issuer.sign(&claims).unwrap()).unwrap();
     }
 
     /// The variables of the pod; the endpoints are where DNS would lead.
     async fn collector(&self, authorities: [(&str, String); 2]) -> CollectorProcess {
-        let mut start = Start::new(rig::example("seed1.yaml"))
+        let start = self
+            .start(authorities)
+            .env("AWS_ROLE_ARN", ROLE)
+            .env("AWS_WEB_IDENTITY_TOKEN_FILE", self.path("token"));
+        CollectorProcess::start(start).await.unwrap()
+    }
+
+    /// Without what says where credentials come from.
+    fn start(&self, authorities: [(&str, String); 2]) -> Start {
+        let start = Start::new(rig::example("seed1.yaml"))
             .set("processors.tail_sampling.decision_wait=1s")
             .set(format!("exporters.awsxray.region={REGION}"))
             .env("AWS_REGION", REGION)
-            .env("AWS_ROLE_ARN", ROLE)
-            .env("AWS_WEB_IDENTITY_TOKEN_FILE", self.path("token"))
+            .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_ENDPOINT_URL_STS", self.aws.url())
             .env("AWS_ENDPOINT_URL_XRAY", self.aws.url());
-        for (name, path) in authorities {
-            start = start.env(name, path);
-        }
-        CollectorProcess::start(start).await.unwrap()
+        authorities
+            .into_iter()
+            .fold(start, |start, (name, path)| start.env(name, path))
     }
 
     /// A collector that knows the authority of the fakes as the extra one.
@@ -186,6 +207,128 @@ async fn the_pods_own_token_is_all_it_needs() {
     assert_eq!(calls[0].service_account.as_deref(), Some(ACCOUNT.1));
     let counts = pod.aws.xray().counts();
     assert_eq!((counts.denied, counts.invalid), (0, 0), "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_role_of_an_association_is_all_it_needs() {
+    let pod = Pod::new().await;
+    pod.aws
+        .sts()
+        .set_role(ROLE, &trust(by_association()).await)
+        .unwrap();
+    let association = Association {
+        cluster: CLUSTER.into(),
+        namespace: ACCOUNT.0.into(),
+        service_account: ACCOUNT.1.into(),
+        role: ROLE.into(),
+    };
+    let agent = pod.aws.pod_identity_agent(vec![association]).await.unwrap();
+    pod.project((ACCOUNT.0, "default"), pod_identity::AUDIENCE);
+    let start = pod
+        .start(authorities(pod.folder.path(), &other_authority(), &pod.ca))
+        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", agent.url())
+        .env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", pod.path("token"));
+    let mut collector = CollectorProcess::start(start).await.unwrap();
+
+    // Without an association of its own the spans wait, and nothing is sent without credentials.
+    let report = send(
+        Target::grpc(collector.grpc().unwrap()),
+        &plain(1, ALL_FAIL, 1000),
+        1,
+    )
+    .await;
+    assert!(report.all_accepted());
+    let refused = |line: &str| line.contains("credentials").then_some(());
+    collector
+        .process()
+        .wait_for_line("refused credentials", LIMIT, refused)
+        .await
+        .unwrap();
+    assert_eq!(pod.aws.xray().counts().requests, 0);
+
+    pod.project(ACCOUNT, pod_identity::AUDIENCE);
+    let account = settled(&collector, report.spans).await;
+    assert_eq!(account.sum("tracepipe_exporter_spans_lost"), 0);
+    assert_eq!(pod.aws.xray().counts().documents_accepted, report.spans);
+    // The agent asks for it.
+    assert_eq!(pod.aws.sts().calls(), []);
+    stop(collector).await;
+}
+
+/// Callers that differ from the collectors in one thing each, and the collectors first.
+fn callers(principal: &Principal, actions: &'static [&'static str], context: &[(&str, &str)]) -> Vec<Caller> {
+    let caller = |principal: &Principal, changed: Option<usize>| Caller {
+        principal: principal.clone(),
+        actions,
+        context: context
+            .iter()
+            .enumerate()
+            .map(|(at, (key, value))| {
+                let value = if changed == Some(at) { "other" } else { value };
+                (key.to_lowercase(), vec![value.to_owned()])
+            })
+            .collect(),
+    };
+    let mut callers = vec![caller(principal, None)];
+    callers.extend((0..context.len()).map(|at| caller(principal, Some(at))));
+    callers.push(caller(
+        &Principal::Federated(format!("arn:aws:iam::{AWS_ACCOUNT}:oidc-provider/other")),
+        None,
+    ));
+    callers.push(caller(&Principal::Service("ec2.amazonaws.com".into()), None));
+    callers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_printed_policies_let_one_service_account_of_one_cluster_in_and_none_of_their_conditions_is_spare()
+ {
+    let provider = ISSUER.trim_start_matches("https://");
+    let subject = format!("system:serviceaccount:{}:{}", ACCOUNT.0, ACCOUNT.1);
+    let (sub, aud) = (format!("{provider}:sub"), format!("{provider}:aud"));
+    let by_token = callers(
+        &Principal::Federated(format!("arn:aws:iam::{AWS_ACCOUNT}:oidc-provider/{provider}")),
+        &[ASSUME],
+        &[(&sub, &subject), (&aud, AUDIENCE)],
+    );
+    let by_agent = callers(
+        &Principal::Service(pod_identity::AUDIENCE.into()),
+        &["sts:AssumeRole", "sts:TagSession"],
+        &[
+            ("aws:SourceAccount", AWS_ACCOUNT),
+            ("aws:RequestTag/eks-cluster-name", CLUSTER),
+            ("aws:RequestTag/kubernetes-namespace", ACCOUNT.0),
+            ("aws:RequestTag/kubernetes-service-account", ACCOUNT.1),
+        ],
+    );
+    for (identity, callers) in [(by_role(), by_token), (by_association(), by_agent)] {
+        let policy = trust(identity).await;
+        let lets_in = |policy: &Value| {
+            let trust = Trust::parse(policy).unwrap();
+            callers.iter().filter(|caller| trust.allows(caller)).count()
+        };
+        assert!(Trust::parse(&policy).unwrap().allows(&callers[0]), "{policy}");
+        assert_eq!(lets_in(&policy), 1, "{policy}");
+        let conditions = "/Statement/0/Condition/StringEquals";
+        let keys: Vec<String> = policy
+            .pointer(conditions)
+            .unwrap()
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
+        assert_eq!(keys.len(), callers.len() - 3, "{policy}");
+        for key in keys {
+            let mut without = policy.clone();
+            without
+                .pointer_mut(conditions)
+                .unwrap()
+                .as_object_mut()
+                .unwrap()
+                .remove(&key);
+            assert_eq!(lets_in(&without), 2, "without {key}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -269,7 +412,7 @@ async fn the_otlp_exporter_trusts_the_same_authorities() {
 #[tokio::test(flavor = "multi_thread")]
 async fn spans_wait_while_the_token_is_anothers_and_go_when_it_is_right() {
     let pod = Pod::new().await;
-    pod.project((ACCOUNT.0, "default"));
+    pod.project((ACCOUNT.0, "default"), AUDIENCE);
     let collector = pod.usual_collector().await;
     let report = send(
         Target::grpc(collector.grpc().unwrap()),
@@ -286,7 +429,7 @@ async fn spans_wait_while_the_token_is_anothers_and_go_when_it_is_right() {
     // Nothing was sent with other credentials, and nothing unsigned.
     assert_eq!(pod.aws.xray().counts().requests, 0);
 
-    pod.project(ACCOUNT);
+    pod.project(ACCOUNT, AUDIENCE);
     let account = settled(&collector, report.spans).await;
     assert_eq!(account.sum("tracepipe_exporter_spans_lost"), 0);
     assert_eq!(pod.aws.xray().counts().documents_accepted, report.spans);

@@ -40,7 +40,7 @@ impl Operator {
             },
             metrics: Arc::new(Metrics::default()),
             recorder: Recorder::new(fake.client(), reporter),
-            prefer_same_node: true,
+            facts: facts(),
             memory: Mutex::default(),
             refusals: Mutex::default(),
         };

@@ -71,3 +71,13 @@ fn same_node_is_preferred_from_1_34_on() {
         assert!(!knows_prefer_same_node(major, minor), "{major}.{minor}");
     }
 }
+
+#[test]
+fn the_family_of_the_cluster_is_that_of_its_api_server() {
+    for host in ["fd00:10:96::1", "2001:db8::1"] {
+        assert!(is_ipv6(Some(host)), "{host}");
+    }
+    for host in [None, Some(""), Some("10.96.0.1"), Some("kubernetes.default.svc")] {
+        assert!(!is_ipv6(host), "{host:?}");
+    }
+}

@@ -19,6 +19,16 @@ fn cases() -> Vec<(&'static str, TracingPipeline, Settings, Facts)> {
         ("minimal-administered", minimal(), all_settings(), facts()),
         ("full", pipeline_of("full"), all_settings(), facts()),
         ("ambient", pipeline_of("ambient"), settings(), facts()),
+        ("pod-identity", pipeline_of("pod-identity"), settings(), facts()),
+        (
+            "pod-identity-ipv6",
+            pipeline_of("pod-identity"),
+            settings(),
+            Facts {
+                ipv6: true,
+                ..facts()
+            },
+        ),
         ("logging", pipeline_of("logging"), settings(), Facts::default()),
     ]
 }
@@ -153,6 +163,11 @@ fn changes() -> Vec<(&'static str, TracingPipeline, Settings, Facts, bool)> {
         (
             "no role",
             spec(json!({"identity": {"type": "Ambient", "roleArn": null}})),
+            true,
+        ),
+        (
+            "an association instead of a role",
+            spec(json!({"identity": {"type": "PodIdentity", "roleArn": null}})),
             true,
         ),
         (

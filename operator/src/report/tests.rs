@@ -436,6 +436,34 @@ fn merged(old: &TracingPipelineStatus, new: &TracingPipelineStatus) -> TracingPi
     serde_json::from_value(stored).unwrap()
 }
 
+/// No role of the node's is claimed to work before something has used it.
+#[test]
+fn whose_credentials_they_are_is_said_and_not_more_than_is_known() {
+    let kinds = [
+        (
+            "IRSA",
+            json!(ROLE),
+            reasons::NOT_VERIFIED,
+            "the role can be assumed",
+        ),
+        ("PodIdentity", json!(null), reasons::NOT_VERIFIED, "association"),
+        ("Ambient", json!(null), reasons::AMBIENT, "that they find"),
+    ];
+    for (kind, role, reason, said) in kinds {
+        let mut story = Story::new();
+        story.change_spec(json!({"identity": {"type": kind, "roleArn": role}}));
+        let status = story.pass().1;
+        let identity = status.identity.unwrap();
+        assert_eq!((identity.kind.as_str(), json!(identity.role_arn)), (kind, role));
+        let ready = find(&status.conditions, types::IDENTITY_READY).unwrap();
+        assert_eq!(
+            (ready.status.as_str(), ready.reason.as_str()),
+            ("Unknown", reason)
+        );
+        assert!(ready.message.contains(said), "{}", ready.message);
+    }
+}
+
 #[test]
 fn a_merge_leaves_nothing_of_what_is_gone() {
     let mut story = Story::new();

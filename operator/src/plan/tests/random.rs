@@ -148,9 +148,10 @@ prop_compose! {
         logging in of(select(vec!["Basic", "Normal", "Detailed"])),
         index: bool,
         role in of(prop_oneof![9 => Just(ROLE.to_owned()), 1 => text()]),
+        without_role in select(vec!["PodIdentity", "Ambient"]),
         collector in collector(),
     ) -> TracingPipeline {
-        let identity = json!({"type": if role.is_some() { "IRSA" } else { "Ambient" }, "roleArn": role});
+        let identity = json!({"type": if role.is_some() { "IRSA" } else { without_role }, "roleArn": role});
         let mut exporters = json!({"xray": {"indexAllAttributes": index}});
         if let Some(verbosity) = logging {
             exporters["logging"] = json!({"verbosity": verbosity});
@@ -219,9 +220,10 @@ proptest! {
         prop_assert_eq!(&container["image"], &json!(settings().collector_image));
         prop_assert_eq!(&container["args"], &json!(["--config=/etc/tracepipe/collector.yaml"]));
         let kept = pipeline.spec.sampling.decision_cache.persistence.is_some();
-        let mounts = 1 + usize::from(accepted.role_arn.is_some()) + usize::from(kept);
+        let has_token = accepted.credentials != Credentials::Ambient;
+        let mounts = 1 + usize::from(has_token) + usize::from(kept);
         prop_assert_eq!(container["volumeMounts"].as_array().unwrap().len(), mounts);
-        prop_assert_eq!(variables(&planned).len(), if accepted.role_arn.is_some() { 7 } else { 4 });
+        prop_assert_eq!(variables(&planned).len(), if has_token { 7 } else { 4 });
     }
 }
 
