@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds what is run, in the release profile, as files that need no library of the machine they run on, and prints where
-# it is, for a shell to take in:
+# Builds what is run and prints where it is, for a shell to take in; collector and operator in the release profile, as
+# files that need no library of the machine they run on:
 #   scripts/build.sh            TRACEPIPE_COLLECTOR
 #   scripts/build.sh operator   TRACEPIPE_OPERATOR
 #   scripts/build.sh images     TRACEPIPE_COLLECTOR and TRACEPIPE_OPERATOR
@@ -26,18 +26,27 @@ command -v "${CC:-cc}" >/dev/null 2>&1 ||
     die "no C compiler (${CC:-cc}) on the path: install one (on Debian: apt-get install gcc libc6-dev) or name it in CC"
 need make "the allocator's build uses it"
 where=$(release_env)
-eval "$where"
+released=$(eval "$where" && printf '%s' "$TRACEPIPE_RELEASE")
 
-# A build for each on purpose: in one, the demo's needs would switch on features of the collector's dependencies.
+# A build for each on purpose: in one, the needs of the one would switch on features of the other's dependencies.
+release() {
+    eval "$where"
+    cargo build --release --locked "$@" >&2
+}
+
 for part in $parts; do
-    say "building the $part (release; some minutes when cold)"
+    path="$released/tracepipe-$part"
     case "$part" in
-    collector) cargo build --release --locked -p tracepipe-collector --bin tracepipe-collector >&2 ;;
-    operator) cargo build --release --locked -p tracepipe-operator --bin tracepipe-operator >&2 ;;
-    demo) cargo build --release --locked -p tracepipe-e2e --bin tracepipe-demo >&2 ;;
+    collector | operator)
+        say "building the $part (release; some minutes when cold)"
+        (release -p "tracepipe-$part" --bin "tracepipe-$part")
+        ;;
+    demo)
+        # Not released: built as the tests are, features and all.
+        say "building the demo (some minutes when cold)"
+        cargo build --locked --workspace --bin tracepipe-demo >&2
+        path="${released%/*/release}${CARGO_BUILD_TARGET:+/$CARGO_BUILD_TARGET}/debug/tracepipe-demo"
+        ;;
     esac
-done
-
-for part in $parts; do
-    printf 'export TRACEPIPE_%s=%q\n' "${part^^}" "$TRACEPIPE_RELEASE/tracepipe-$part"
+    printf 'export TRACEPIPE_%s=%q\n' "${part^^}" "$path"
 done

@@ -35,7 +35,7 @@ made() {
 # mostly wait, and the tests of this workspace have compiled most of it already.
 prepare_program() {
     say "building the cluster's own program (some minutes when cold)"
-    cargo build --locked -p tracepipe-e2e --bin tracepipe-cluster --bin fake-aws >&2
+    cargo build --locked --workspace --bin tracepipe-cluster --bin fake-aws >&2
     built=$(cargo metadata --format-version 1 --no-deps --offline | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug
     cluster="$built/tracepipe-cluster"
 }
@@ -98,7 +98,7 @@ tests() {
     prepare_whole
     made TRACEPIPE_OPERATOR "scripts/build.sh operator"
     export TRACEPIPE_OPERATOR
-    cargo test --locked -p tracepipe-e2e --test node --no-run >&2
+    cargo test --locked --workspace --test node --no-run >&2
     logs="$(dirname "$TRACEPIPE_IMAGES")/cluster-logs"
     rm -rf "$logs"
     if [ $# -eq 0 ]; then
@@ -111,7 +111,7 @@ tests() {
     return "$status"
 }
 
-node_tests() { cargo test --locked -p tracepipe-e2e --test node -- "$@"; }
+node_tests() { cargo test --locked --workspace --test node -- "$@"; }
 
 # on_cluster [ARGS]: first:: finds a cluster without anything; most tests wait for the cluster most of the time and run
 # together; those of alone:: take something away that the others need.

@@ -31,7 +31,7 @@ policies() {
     export TRACEPIPE_POLICY_COLLECTORS=${TRACEPIPE_POLICY_COLLECTORS:-12}
     export TRACEPIPE_POLICY_BUDGET_SECONDS=${TRACEPIPE_POLICY_BUDGET_SECONDS:-30}
     # One after the other: rates are kept by the clock, and nothing else should run beside.
-    cargo test -p tracepipe-e2e --test proc --locked --no-fail-fast -- \
+    cargo test --workspace --test proc --locked --no-fail-fast -- \
         policies:: --nocapture --test-threads=1
 }
 

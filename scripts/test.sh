@@ -188,8 +188,9 @@ tools_layer() {
 # What the released binaries do: real processes, real clients, the upstream collector.
 proc_layers() {
     local status=0
-    # Not released themselves: built as the unit tests are, which have made most of it already.
-    local proc=(cargo test -p tracepipe-e2e --test proc --locked --no-fail-fast --)
+    # Not released themselves: built as the unit tests are. With --workspace, since the dependencies of one crate alone
+    # have fewer features and would be compiled once more.
+    local proc=(cargo test --workspace --test proc --locked --no-fail-fast --)
     # shellcheck disable=SC2016 # expanded by the shell that runs it
     layer "build" bash -c 'scripts/build.sh all >"$0"' "$scratch/build.env" || status=$?
     if [ "$status" -ne 0 ]; then
@@ -216,7 +217,7 @@ proc_layers() {
 
 # What people install: the chart, the images, the operator on a cluster of two nodes.
 cluster_layers() {
-    layer "chart" cargo test -p tracepipe-e2e --test chart --locked --no-fail-fast || true
+    layer "chart" cargo test --workspace --test chart --locked --no-fail-fast || true
     if [ -z "${TRACEPIPE_CLUSTER_BIN:-}" ]; then
         leave_out "two-node cluster" "its programs could not be made"
         return 0
