@@ -193,6 +193,93 @@ fn the_priority_class_preempts_nobody_and_can_be_left_to_others() {
     }
 }
 
+/// The ports of each rule of a NetworkPolicy and who it lets in.
+fn let_in(policy: &Value) -> Vec<(Vec<u64>, Value)> {
+    assert_eq!(policy["spec"]["policyTypes"], json!(["Ingress"]));
+    let rules = policy["spec"]["ingress"].as_array().unwrap().iter();
+    rules
+        .map(|rule| {
+            let ports = rule["ports"].as_array().unwrap().iter();
+            let ports = ports.map(|port| {
+                assert_eq!(port["protocol"], "TCP");
+                port["port"].as_u64().unwrap()
+            });
+            (ports.collect(), rule["from"].clone())
+        })
+        .collect()
+}
+
+#[test]
+fn network_policies_let_in_whoever_is_named_at_the_ports_that_are_served() {
+    for helm in helms("NetworkPolicies") {
+        assert!(names(&helm.manifests(""), "NetworkPolicy").is_empty());
+        let all = helm.manifests(&ci_file("everything"));
+        let policies = of_kind(&all, "NetworkPolicy");
+        assert_eq!(policies.len(), 3);
+        let values: Value = serde_saphyr::from_str(&ci_file("everything")).unwrap();
+        let (otlp, metrics) = (
+            &values["networkPolicy"]["otlpFrom"],
+            &values["networkPolicy"]["metricsFrom"],
+        );
+        for policy in policies {
+            let selected = &policy["spec"]["podSelector"]["matchLabels"];
+            if policy["metadata"]["namespace"] == "tracepipe-system" {
+                assert_eq!(
+                    selected,
+                    &the(&all, "Deployment")["spec"]["selector"]["matchLabels"]
+                );
+                assert_eq!(let_in(policy), [(vec![8080], metrics.clone())]);
+                continue;
+            }
+            let collectors = json!({
+                "app.kubernetes.io/name": "tracepipe-collector",
+                "app.kubernetes.io/managed-by": "tracepipe-operator",
+            });
+            assert_eq!(selected, &collectors);
+            let expected = [(vec![4317, 4318], otlp.clone()), (vec![8888], metrics.clone())];
+            assert_eq!(let_in(policy), expected);
+        }
+        // An empty list is no `from` at all, which is everybody; an empty `from` would be nobody on some plugins.
+        let open = helm.manifests("networkPolicy: {create: true}");
+        for policy in of_kind(&open, "NetworkPolicy") {
+            assert!(
+                let_in(policy).iter().all(|(_, from)| from.is_null()),
+                "{policy:#}"
+            );
+        }
+        let refused = helm.with_values("networkPolicy: {create: true}\nwatchNamespaces: ['*']");
+        assert!(
+            !refused.good && refused.all.contains("watchNamespaces must name them"),
+            "{}",
+            refused.all
+        );
+        let refused = helm.with_values("networkPolicy: {create: true, otlpFrom: [{podSelecter: {}}]}");
+        assert!(
+            !refused.good && refused.all.contains("podSelecter"),
+            "{}",
+            refused.all
+        );
+    }
+}
+
+/// The selector of the policies is the operator's own labels of the pods.
+#[test]
+fn the_pods_of_a_pipeline_are_those_that_the_network_policies_select() {
+    let rendered = text("operator/testdata/rendered/minimal.manifests.yaml");
+    let set = crate::documents(&rendered);
+    let template = &the(&set, "DaemonSet")["spec"]["template"];
+    let labels = &template["metadata"]["labels"];
+    assert_eq!(labels["app.kubernetes.io/name"], "tracepipe-collector");
+    assert_eq!(labels["app.kubernetes.io/managed-by"], "tracepipe-operator");
+    let ports = template["spec"]["containers"][0]["ports"].as_array().unwrap();
+    let ports: Vec<_> = ports
+        .iter()
+        .map(|port| port["containerPort"].as_u64().unwrap())
+        .collect();
+    // Health is the kubelet's.
+    assert_eq!(ports, [4317, 4318, 8888, 13133]);
+}
+
 #[test]
 fn extra_certificates_reach_the_operator_and_a_change_of_them_starts_it_anew() {
     let bundle = |body: &str| {
