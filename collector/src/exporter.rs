@@ -10,8 +10,10 @@ mod queue;
 mod retry;
 mod xray;
 
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
+use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tracepipe_config::{ExporterKind, ExporterSettings};
 
@@ -77,12 +79,12 @@ impl Exporter {
             let backend = Rc::clone(&self.backend);
             tasks.spawn_local(async move {
                 while let Some((batch, progress)) = queue.take().await {
-                    // A task of its own: a batch that makes an exporter panic is lost, and counted, alone.
-                    let mut one = JoinSet::new();
-                    let backend = Rc::clone(&backend);
-                    one.spawn_local(async move { backend.export(&batch, progress).await });
-                    if let Some(Err(error)) = one.join_next().await {
-                        tracing::error!(%error, "an exporter failed on a batch");
+                    // A batch that makes an exporter panic is lost, and counted, alone. Not by a task of its own: that
+                    // would end some time after the consumer that is told to end, and the last account would not
+                    // know of it.
+                    let one = AssertUnwindSafe(backend.export(&batch, progress)).catch_unwind();
+                    if one.await.is_err() {
+                        tracing::error!("an exporter panicked on a batch; its spans are lost");
                     }
                 }
             });

@@ -195,7 +195,8 @@ async fn traces_that_are_dropped_do_not_hold_up_the_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_goes_down_in_time_when_xray_hangs() {
-    let mut rig = rig::xray(|start| start).await;
+    // Several batches are on their way at the end, and each is accounted for.
+    let mut rig = rig::xray(|start| start.set("processors.batch.send_batch_size=20")).await;
     rig.fake.set_script(Some(Script {
         when: When::Every(1),
         failure: Failure::Hang,
@@ -217,6 +218,8 @@ async fn a_collector_goes_down_in_time_when_xray_hangs() {
     assert!(took < Duration::from_secs(1 + 25), "{took:?}");
     let account = ended.account.unwrap();
     assert_eq!((account.check(), account.spans_inside()), (Ok(()), 0));
+    let abandoned = account.sum_with("tracepipe_exporter_spans_lost", "reason", |it| it == "abandoned");
+    assert!(abandoned > 20, "more than one batch: {abandoned}");
     let lost = account.sum_with("tracepipe_exporter_spans_lost", "exporter", |id| id == "awsxray");
     assert_eq!(lost, report.spans);
 }
