@@ -69,7 +69,7 @@ fn trust(
     let trust = match &accepted.credentials {
         Credentials::Role(arn) => {
             let issuer = surroundings.issuer.as_ref().ok_or(
-                "--issuer is needed: aws eks describe-cluster --name CLUSTER --query cluster.identity.oidc.issuer",
+                "--issuer is needed: aws eks describe-cluster --name CLUSTER --query cluster.identity.oidc.issuer --output text",
             )?;
             by_token(arn, issuer, &Subject::of(pipeline)?)?
         }
@@ -77,7 +77,7 @@ fn trust(
             let account = surroundings
                 .account
                 .as_ref()
-                .ok_or("--account is needed: aws sts get-caller-identity --query Account")?;
+                .ok_or("--account is needed: aws sts get-caller-identity --query Account --output text")?;
             by_association(&pipeline.spec.cluster_name, account, &Subject::of(pipeline)?)
         }
         Credentials::Ambient => return Ok(None),

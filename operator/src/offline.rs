@@ -62,7 +62,11 @@ pub(crate) fn check(arguments: &ValidateArguments) -> anyhow::Result<Outcome> {
 /// As [`check`].
 pub(crate) fn render(arguments: &RenderArguments) -> anyhow::Result<Outcome> {
     let settings = arguments.settings()?;
-    let facts = arguments.cluster.facts();
+    let mut facts = arguments.cluster.facts();
+    if arguments.output() == Output::Iam {
+        // Policies of a role are of no region.
+        facts.region_of_nodes.get_or_insert_with(|| ANY_REGION.to_owned());
+    }
     let Some(pipelines) = read(&arguments.file)? else {
         return Ok(Outcome::Refused);
     };

@@ -309,28 +309,21 @@ fn crd_prints_a_custom_resource_definition() {
     assert_eq!(crd["metadata"]["name"], "tracingpipelines.tracepipe.dev");
 }
 
+/// Neither the resource nor a flag names a region: the policies of a role have none.
 #[test]
 fn render_prints_the_policies_of_the_role() {
     let file = testdata("pipelines/minimal.yaml");
     let issuer = "https://oidc.eks.eu-west-1.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF";
     let expected = std::fs::read_to_string(testdata("rendered/irsa.iam.json")).unwrap();
     for flags in [&["--iam"][..], &["--output", "iam"]] {
-        let arguments = [
-            "render",
-            "-f",
-            &file,
-            "--node-region",
-            "eu-west-1",
-            "--issuer",
-            issuer,
-        ];
+        let arguments = ["render", "-f", &file, "--issuer", issuer];
         let (code, out, err) = run(&[&arguments[..], flags].concat());
         assert_eq!(
             (code, err.as_str(), out.as_str()),
             (Some(0), "", expected.as_str())
         );
     }
-    let (code, out, err) = run(&["render", "--iam", "-f", &file, "--node-region", "eu-west-1"]);
+    let (code, out, err) = run(&["render", "--iam", "-f", &file]);
     assert_eq!((code, out.as_str()), (Some(2), ""));
     assert!(
         err.contains(": --issuer is needed: aws eks describe-cluster "),
