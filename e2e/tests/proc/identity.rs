@@ -16,7 +16,7 @@ use tracepipe_e2e::fake_sts::trust::{ASSUME, Caller, Principal, Trust};
 use tracepipe_e2e::fake_sts::{self, Call, KeyServer, Script, TestIssuer};
 use tracepipe_e2e::fake_xray::TestTls;
 use tracepipe_e2e::http_get::http_get;
-use tracepipe_e2e::load::Target;
+use tracepipe_e2e::load::{LoadReport, Target};
 use tracepipe_e2e::operator;
 use tracepipe_e2e::otlp_sink::OtlpSink;
 use tracepipe_e2e::process::Process;
@@ -173,13 +173,7 @@ impl Pod {
 
     /// Sends 20 failed traces; all their spans must be in X-Ray at the end.
     async fn exports(&self, collector: &CollectorProcess, before: u64) -> u64 {
-        let report = send(
-            Target::grpc(collector.grpc().unwrap()),
-            &plain(before, ALL_FAIL, 1000),
-            1,
-        )
-        .await;
-        assert!(report.all_accepted(), "{:?}", report.answers);
+        let report = send_failed(collector, before).await;
         let spans = before + report.spans;
         let account = settled(collector, spans).await;
         assert_eq!(account.sum("tracepipe_exporter_spans_lost"), 0);
@@ -231,13 +225,7 @@ async fn the_role_of_an_association_is_all_it_needs() {
     let mut collector = CollectorProcess::start(start).await.unwrap();
 
     // Without an association of its own the spans wait, and nothing is sent without credentials.
-    let report = send(
-        Target::grpc(collector.grpc().unwrap()),
-        &plain(1, ALL_FAIL, 1000),
-        1,
-    )
-    .await;
-    assert!(report.all_accepted());
+    let report = send_failed(&collector, 1).await;
     let refused = |line: &str| line.contains("credentials").then_some(());
     collector
         .process()
@@ -346,13 +334,7 @@ async fn authorities_of_the_bundle_and_of_the_extra_folder_are_trusted_together(
     let mut collector = pod
         .collector(authorities(pod.folder.path(), &other, &other))
         .await;
-    let report = send(
-        Target::grpc(collector.grpc().unwrap()),
-        &plain(1, ALL_FAIL, 1000),
-        1,
-    )
-    .await;
-    assert!(report.all_accepted());
+    send_failed(&collector, 1).await;
     let refused = |line: &str| line.contains("invalid peer certificate").then_some(());
     collector
         .process()
@@ -360,6 +342,14 @@ async fn authorities_of_the_bundle_and_of_the_extra_folder_are_trusted_together(
         .await
         .unwrap();
     assert_eq!(pod.aws.sts().calls(), []);
+}
+
+/// Sends 20 failed traces, all of which are kept.
+async fn send_failed(collector: &CollectorProcess, seed: u64) -> LoadReport {
+    let target = Target::grpc(collector.grpc().unwrap());
+    let report = send(target, &plain(seed, ALL_FAIL, 1000), 1).await;
+    assert!(report.all_accepted(), "{:?}", report.answers);
+    report
 }
 
 /// TLS in front of a server that has none.
@@ -398,12 +388,7 @@ async fn the_otlp_exporter_trusts_the_same_authorities() {
             .into_iter()
             .fold(start, |start, (name, path)| start.env(name, path));
         let collector = CollectorProcess::start(start).await.unwrap();
-        let report = send(
-            Target::grpc(collector.grpc().unwrap()),
-            &plain(1, ALL_FAIL, 1000),
-            1,
-        )
-        .await;
+        let report = send_failed(&collector, 1).await;
         settled(&collector, report.spans).await;
         assert_eq!(sink.counts().spans, report.spans, "extra: {is_extra}");
     }
@@ -414,12 +399,7 @@ async fn spans_wait_while_the_token_is_anothers_and_go_when_it_is_right() {
     let pod = Pod::new().await;
     pod.project((ACCOUNT.0, "default"), AUDIENCE);
     let collector = pod.usual_collector().await;
-    let report = send(
-        Target::grpc(collector.grpc().unwrap()),
-        &plain(1, ALL_FAIL, 1000),
-        1,
-    )
-    .await;
+    let report = send_failed(&collector, 1).await;
     let calls = pod.calls(|calls| calls.len() >= 2).await;
     assert!(
         calls.iter().all(|call| call.result == "AccessDenied"),
