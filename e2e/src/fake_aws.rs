@@ -1,5 +1,6 @@
-//! The AWS of a test cluster: [`FakeXray`] and [`FakeSts`] behind one listener, told apart by the name that the client
-//! asked for, as AWS's endpoints are. What the fake STS issues, the fake X-Ray lets in, and nothing else.
+//! The AWS of a test cluster: [`FakeXray`], [`FakeSts`] and [`Iam`] behind one listener, told apart by the name that the
+//! client asked for, as AWS's endpoints are. What the fake STS issues, the fake X-Ray lets in, and nothing else; IAM lets
+//! in the same, and users ([`FakeSts::add_user`]). Roles of IAM can be assumed.
 //!
 //! A second listener, plain HTTP, steers them; the first does not answer it. Its paths are those of [`fake_xray`] and
 //!
@@ -9,18 +10,31 @@
 //! | `GET /_fake/sts` | every call to STS, a list of [`crate::fake_sts::Call`] |
 //! | `POST /_fake/sts/failure` | a [`crate::fake_sts::Script`], or `null` |
 //! | `POST /_fake/sts/session_seconds` | how long sessions last in place of what is asked for, or `null` |
+//! | `POST /_fake/users` | `{"name": .., "access_key_id": .., "secret_access_key": ..}` makes a user |
+//! | `GET /_fake/iam` | every call to IAM, a list of [`crate::fake_iam::Call`] |
+//! | `GET /_fake/iam/roles` | the roles as they are now, a list of [`crate::fake_iam::Role`] |
+//! | `POST /_fake/iam/failure` | a [`crate::fake_sts::Script`], or `null` |
+//! | `POST /_fake/iam/lag` | what reads see is so many seconds old |
+//! | `POST /_fake/iam/policy` | the identity policy of all callers, or `null`: they may do everything |
+//! | `POST /_fake/iam/deny` | `["iam:CreateRole", ..]`: nobody may do that |
+//! | `POST /_fake/iam/managed_policies` | the ARN of a managed policy that is to exist |
+
+mod iam;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
+use crate::fake_iam::{self, Iam};
 use crate::fake_sts::pod_identity::{Association, PodIdentityAgent};
 use crate::fake_sts::{self, FakeSts};
-use crate::fake_xray::{self, FakeXray, TestTls, Verifier};
+use crate::fake_xray::{self, FakeXray, TestTls, Verifier, sigv4};
 use crate::server::{Body, CloseConnection, Listen, Server};
+use iam::Service;
 
 /// The global endpoint of STS signs for this region.
 const GLOBAL_REGION: &str = "us-east-1";
@@ -40,8 +54,23 @@ pub struct Options {
     pub control: Option<SocketAddr>,
 }
 
-/// The DNS names of the endpoints that are played, in one region of the `aws` partition.
-pub fn names(region: &str) -> [String; 3] {
+/// IAM has one endpoint for each partition, and its signatures are for one region.
+const IAM_ENDPOINTS: [(&str, &str); 3] = [
+    ("iam.amazonaws.com", "us-east-1"),
+    ("iam.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+    ("iam.us-gov.amazonaws.com", "us-gov-west-1"),
+];
+
+/// The DNS names of the endpoints that are played: X-Ray and STS in one region of the `aws` partition, IAM in all.
+pub fn names(region: &str) -> Vec<String> {
+    let regional = regional_names(region).into_iter();
+    regional
+        .chain(IAM_ENDPOINTS.map(|(name, _)| name.to_owned()))
+        .collect()
+}
+
+/// X-Ray, STS and the global STS.
+fn regional_names(region: &str) -> [String; 3] {
     [
         format!("xray.{region}.amazonaws.com"),
         format!("sts.{region}.amazonaws.com"),
@@ -52,6 +81,7 @@ pub fn names(region: &str) -> [String; 3] {
 /// The running fakes. They end when dropped.
 pub struct FakeAws {
     sts: Arc<FakeSts>,
+    iam: Arc<Service>,
     xray: FakeXray,
     control: Server,
 }
@@ -69,11 +99,17 @@ impl FakeAws {
         }));
         let of_sts = Arc::clone(&xray);
         let region = options.sts.region.clone();
-        let sts = Arc::new(FakeSts::new(options.sts, move |key| of_sts.admit(key)));
+        let roles = Arc::new(Mutex::new(Iam::new(fake_iam::Options {
+            account: options.sts.account.clone(),
+            partition: partition(&region).to_owned(),
+        })));
+        let iam = Arc::new(Service::new(Arc::clone(&roles)));
+        let sts = Arc::new(FakeSts::new(options.sts, roles, move |key| of_sts.admit(key)));
         let router = Arc::new(Router {
-            names: names(&region),
+            names: regional_names(&region),
             region,
             sts: Arc::clone(&sts),
+            iam: Arc::clone(&iam),
             xray: Arc::clone(&xray),
         });
         let listen = Listen {
@@ -89,13 +125,14 @@ impl FakeAws {
         let control = Server::start(listen, move |request| steer(Arc::clone(&router), request)).await?;
         Ok(Self {
             sts,
+            iam,
             xray: FakeXray::over(xray, server, options.tls.is_some()),
             control,
         })
     }
 
-    /// The endpoint of both services, for `AWS_ENDPOINT_URL_XRAY` and `AWS_ENDPOINT_URL_STS`: on a host that is no
-    /// name of AWS, `/` is STS and every other path X-Ray.
+    /// The endpoint of all services, for `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_IAM` and so on: on a host that is no name
+    /// of AWS, what is signed for IAM is IAM's, in whichever region; of the rest `/` is STS and every other path X-Ray.
     pub fn url(&self) -> String {
         self.xray.url()
     }
@@ -130,12 +167,34 @@ impl FakeAws {
     pub fn sts(&self) -> &FakeSts {
         &self.sts
     }
+
+    /// The fake IAM. No call is answered while it is held.
+    pub fn iam(&self) -> MutexGuard<'_, Iam> {
+        self.iam.lock()
+    }
+
+    /// Returns as soon as IAM fulfils `condition`, which is looked at after each call. Set your own time limit around it.
+    pub async fn wait_until_iam(&self, condition: impl Fn(&Iam) -> bool) {
+        self.iam.wait_until(condition).await;
+    }
+}
+
+/// The one of a region.
+fn partition(region: &str) -> &'static str {
+    if region.starts_with("cn-") {
+        "aws-cn"
+    } else if region.starts_with("us-gov-") {
+        "aws-us-gov"
+    } else {
+        "aws"
+    }
 }
 
 struct Router {
     names: [String; 3],
     region: String,
     sts: Arc<FakeSts>,
+    iam: Arc<Service>,
     xray: Arc<fake_xray::Shared>,
 }
 
@@ -144,11 +203,13 @@ enum Endpoint {
     Xray,
     Sts,
     StsGlobal,
+    /// The region that signatures must be for; None: any.
+    Iam(Option<&'static str>),
 }
 
 impl Router {
-    /// None: a name of AWS that is not played.
-    fn endpoint(&self, host: &str, path: &str) -> Option<Endpoint> {
+    /// None: a name of AWS that is not played. `service`: what the request is signed for.
+    fn endpoint(&self, host: &str, path: &str, service: Option<&str>) -> Option<Endpoint> {
         let host = host.to_ascii_lowercase();
         let [xray, sts, global] = &self.names;
         if host == *xray {
@@ -157,8 +218,13 @@ impl Router {
             Some(Endpoint::Sts)
         } else if host == *global {
             Some(Endpoint::StsGlobal)
+        } else if let Some((_, region)) = IAM_ENDPOINTS.iter().find(|(name, _)| host == *name) {
+            Some(Endpoint::Iam(Some(region)))
         } else if host.contains(".amazonaws.com") || host.ends_with(".aws") {
             None
+        } else if service == Some("iam") {
+            // Where SDKs are told another endpoint, they sign for the region of the client.
+            Some(Endpoint::Iam(None))
         } else if path == "/" {
             Some(Endpoint::Sts)
         } else {
@@ -168,16 +234,19 @@ impl Router {
 }
 
 async fn route(router: Arc<Router>, request: Request<Incoming>) -> Result<Response<Body>, CloseConnection> {
-    let path = request.uri().path();
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
     let endpoint = if path.starts_with("/_fake/") {
         None
     } else {
-        router.endpoint(host(&request), path)
+        router.endpoint(host(&parts), path, sigv4::service(&parts))
     };
+    let request = Request::from_parts(parts, body);
     match endpoint {
         Some(Endpoint::Xray) => fake_xray::handle(Arc::clone(&router.xray), request).await,
         Some(Endpoint::Sts) => router.sts.handle(request, &router.region).await,
         Some(Endpoint::StsGlobal) => router.sts.handle(request, GLOBAL_REGION).await,
+        Some(Endpoint::Iam(region)) => router.iam.handle(&router.sts, request, region).await,
         None => Ok(fake_xray::error(
             StatusCode::NOT_FOUND,
             "UnknownEndpoint",
@@ -187,9 +256,9 @@ async fn route(router: Arc<Router>, request: Request<Incoming>) -> Result<Respon
 }
 
 /// The name that the client asked for, without the port: `:authority` of HTTP/2, `host` of HTTP/1.1.
-fn host(request: &Request<Incoming>) -> &str {
-    let header = || request.headers().get("host")?.to_str().ok();
-    let authority = request.uri().authority().map(|authority| authority.as_str());
+fn host(request: &Parts) -> &str {
+    let header = || request.headers.get("host")?.to_str().ok();
+    let authority = request.uri.authority().map(|authority| authority.as_str());
     let host = authority.or_else(header).unwrap_or_default();
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -204,8 +273,11 @@ async fn steer(router: Arc<Router>, request: Request<Incoming>) -> Result<Respon
     };
     let body = body.to_bytes();
     Ok(match parts.uri.path().strip_prefix("/_fake/") {
-        Some(path) if path == "roles" || path == "sts" || path.starts_with("sts/") => {
+        Some(path) if ["roles", "users", "sts"].contains(&path) || path.starts_with("sts/") => {
             router.sts.steer(&parts.method, path, &body)
+        }
+        Some(path) if path == "iam" || path.starts_with("iam/") => {
+            router.iam.steer(&parts.method, path, &body)
         }
         Some(path) => fake_xray::steer(&router.xray, &parts.method, path, &body),
         None => fake_xray::error(StatusCode::NOT_FOUND, "UnknownFakePath", parts.uri.path()),
@@ -213,5 +285,6 @@ async fn steer(router: Arc<Router>, request: Request<Incoming>) -> Result<Respon
 }
 
 #[cfg(test)]
-#[path = "fake_aws/tests.rs"]
+mod iam_tests;
+#[cfg(test)]
 mod tests;

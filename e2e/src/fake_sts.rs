@@ -5,18 +5,21 @@
 //! Codes and their statuses are those of the AWS STS API Reference. What it cannot prove is what a role may do: this
 //! fake has no permission policies.
 //!
+//! A role is looked for among those that were made here, then among those of [`crate::fake_iam`].
+//!
 //! [`crate::fake_aws`] serves it, and has the control port whose `sts` and `roles` are answered here.
 
+mod caller;
 mod issuer;
 mod keys;
 pub mod pod_identity;
+mod problem;
 mod session;
 mod token;
 pub mod trust;
-mod wire;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -29,12 +32,18 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::clock;
-use crate::fake_xray::sigv4::{Credentials, Denied, Verifier, access_key_id, iso_8601};
+use crate::fake_iam::Iam;
+use crate::fake_xray::sigv4::{Credentials, iso_8601};
 use crate::fake_xray::{error, json_response};
+use crate::query;
 use crate::server::{Body, CloseConnection};
+use caller::User;
 pub use issuer::{KeyServer, TestIssuer};
 pub use keys::KeySource;
 use keys::{Keys, PublicKey};
+use problem::Problem;
+pub(crate) use problem::code_of;
+pub(crate) use session::unique_id;
 use session::{Ask, Role, Session};
 use token::Token;
 use trust::{ASSUME, Caller, Principal, Trust};
@@ -43,6 +52,7 @@ use trust::{ASSUME, Caller, Principal, Trust};
 const REQUEST_BYTES_MAX: usize = 64 * 1024;
 /// The one version of the API.
 const VERSION: &str = "2011-06-15";
+const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
 /// The account that the fake plays, and the identity provider that is registered in it.
 #[derive(Debug, Clone)]
@@ -96,71 +106,13 @@ pub struct Script {
     pub code: String,
 }
 
-/// Why a call was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Problem {
-    InvalidIdentityToken(String),
-    ExpiredToken(String),
-    AccessDenied,
-    Validation(String),
-    IdpCommunication(String),
-    InvalidAction(String),
-    Signature(Denied),
-    Scripted { status: u16, code: String },
-}
-
-impl Problem {
-    fn code(&self) -> &str {
-        match self {
-            Self::InvalidIdentityToken(_) => "InvalidIdentityToken",
-            Self::ExpiredToken(_) => "ExpiredTokenException",
-            Self::AccessDenied => "AccessDenied",
-            Self::Validation(_) => "ValidationError",
-            Self::IdpCommunication(_) => "IDPCommunicationError",
-            Self::InvalidAction(_) => "InvalidAction",
-            Self::Signature(Denied::Missing) => "MissingAuthenticationToken",
-            Self::Signature(Denied::Incomplete(_)) => "IncompleteSignature",
-            Self::Signature(Denied::Unknown) => "InvalidClientTokenId",
-            Self::Signature(Denied::Expired) => "ExpiredToken",
-            Self::Signature(Denied::Invalid(_)) => "SignatureDoesNotMatch",
-            Self::Scripted { code, .. } => code,
-        }
-    }
-
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::AccessDenied | Self::Signature(_) => StatusCode::FORBIDDEN,
-            Self::InvalidIdentityToken(_)
-            | Self::ExpiredToken(_)
-            | Self::Validation(_)
-            | Self::IdpCommunication(_)
-            | Self::InvalidAction(_) => StatusCode::BAD_REQUEST,
-            Self::Scripted { status, .. } => {
-                StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-            }
-        }
-    }
-
-    fn message(&self) -> String {
-        match self {
-            Self::InvalidIdentityToken(message)
-            | Self::ExpiredToken(message)
-            | Self::Validation(message)
-            | Self::IdpCommunication(message)
-            | Self::InvalidAction(message) => message.clone(),
-            Self::AccessDenied => "Not authorized to perform sts:AssumeRoleWithWebIdentity".to_owned(),
-            Self::Signature(denied) => denied.message(),
-            Self::Scripted { .. } => "the fake was told to fail".to_owned(),
-        }
-    }
-}
-
 /// What becomes of credentials that were issued: other services have to know them.
 type Admit = Box<dyn Fn(Credentials) + Send + Sync>;
 
 /// The fake's state. It listens nowhere: [`crate::fake_aws::FakeAws`] does.
 pub struct FakeSts {
     options: Options,
+    iam: Arc<Mutex<Iam>>,
     admit: Admit,
     keys: tokio::sync::Mutex<Keys>,
     state: Mutex<State>,
@@ -171,6 +123,7 @@ pub struct FakeSts {
 struct State {
     roles: BTreeMap<String, Role>,
     sessions: HashMap<String, Session>,
+    users: HashMap<String, User>,
     calls: Vec<Call>,
     script: Option<Script>,
     session_seconds: Option<u64>,
@@ -184,10 +137,23 @@ struct PostedRole {
     max_session_seconds: Option<u64>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PostedUser {
+    name: String,
+    access_key_id: String,
+    secret_access_key: String,
+}
+
 impl FakeSts {
-    pub(crate) fn new(options: Options, admit: impl Fn(Credentials) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        options: Options,
+        iam: Arc<Mutex<Iam>>,
+        admit: impl Fn(Credentials) + Send + Sync + 'static,
+    ) -> Self {
         Self {
             options,
+            iam,
             admit: Box::new(admit),
             keys: tokio::sync::Mutex::default(),
             state: Mutex::default(),
@@ -267,17 +233,26 @@ impl FakeSts {
         let response = match &answer {
             Ok(result) => {
                 call.result = "OK".to_owned();
-                wire::answer(&call.action, result, &request_id)
+                let body = query::answer(NAMESPACE, &call.action, Some(result), &request_id);
+                query::respond(StatusCode::OK, body)
             }
             Err(problem) => {
                 call.result = problem.code().to_owned();
                 call.message = problem.message();
-                wire::error(problem.status(), problem.code(), &call.message, &request_id)
+                let status = problem.status();
+                let body = query::error(
+                    NAMESPACE,
+                    status.as_u16(),
+                    problem.code(),
+                    &call.message,
+                    &request_id,
+                );
+                query::respond(status, body)
             }
         };
-        let mut state = self.lock();
-        state.calls.push(call);
-        self.calls.send_replace(state.calls.len());
+        self.lock().calls.push(call);
+        // Whoever waits holds the channel while it asks for the lock: the lock is free again by now.
+        self.calls.send_modify(|calls| *calls += 1);
         Ok(response)
     }
 
@@ -292,7 +267,7 @@ impl FakeSts {
             .headers
             .get("content-type")
             .is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
-        let form = wire::form(body).filter(|_| is_form && parts.method == Method::POST);
+        let form = query::form(body).filter(|_| is_form && parts.method == Method::POST);
         let form = form.ok_or_else(|| Problem::InvalidAction("the request is no form".to_owned()))?;
         let field = |name: &str| form.get(name).map_or("", String::as_str);
         field("Action").clone_into(&mut call.action);
@@ -311,15 +286,20 @@ impl FakeSts {
     fn scripted(&self) -> Option<Problem> {
         let mut state = self.lock();
         let script = state.script.as_mut()?;
-        match &mut script.calls {
-            Some(0) => return None,
-            Some(calls) => *calls -= 1,
-            None => {}
-        }
-        Some(Problem::Scripted {
+        script.fails().then(|| Problem::Scripted {
             status: script.status,
             code: script.code.clone(),
         })
+    }
+
+    /// As STS sees it now.
+    fn role(&self, state: &State, arn: &str, now: SystemTime) -> Result<Role, Problem> {
+        let of_iam = || {
+            let iam = self.iam.lock().unwrap_or_else(PoisonError::into_inner);
+            Role::of_iam(&iam.visible_role(now, arn)?)
+        };
+        let role = state.roles.get(arn).cloned();
+        role.or_else(of_iam).ok_or(Problem::AccessDenied)
     }
 
     async fn assume(&self, form: &BTreeMap<String, String>, call: &mut Call) -> Result<String, Problem> {
@@ -357,7 +337,7 @@ impl FakeSts {
             ));
         }
         let mut state = self.lock();
-        let role = state.roles.get(&ask.role).ok_or(Problem::AccessDenied)?;
+        let role = self.role(&state, &ask.role, now)?;
         let provider = provider(issuer);
         let provider_arn = role.provider_arn(provider);
         let caller = Caller {
@@ -376,7 +356,7 @@ impl FakeSts {
             return Err(Problem::AccessDenied);
         }
         let seconds = state.session_seconds.unwrap_or(role.seconds(&ask)?);
-        let session = Session::new(role, &ask.session, now, seconds)?;
+        let session = Session::new(&role, &ask.session, now, seconds)?;
         let result = session.xml(&claims.sub, audience, &provider_arn);
         let credentials = session.credentials.clone();
         call.access_key_id = Some(credentials.access_key_id.clone());
@@ -399,48 +379,33 @@ impl FakeSts {
         })
     }
 
-    fn caller_identity(
-        &self,
-        parts: &Parts,
-        body: &Bytes,
-        region: &str,
-        call: &mut Call,
-    ) -> Result<String, Problem> {
-        let state = self.lock();
-        let verifier = Verifier {
-            credentials: state
-                .sessions
-                .values()
-                .map(|session| session.credentials.clone())
-                .collect(),
-            region: Some(region.to_owned()),
-            service: "sts".to_owned(),
-        };
-        call.access_key_id = access_key_id(parts).map(str::to_owned);
-        verifier
-            .verify(parts, body, clock::wall())
-            .map_err(Problem::Signature)?;
-        let session = call.access_key_id.as_ref().and_then(|id| state.sessions.get(id));
-        let session = session.ok_or(Problem::Signature(Denied::Unknown))?;
-        call.role = Some(session.role.clone());
-        Ok(session.identity(&self.options.account))
-    }
-
     /// Answers the control port.
     pub(crate) fn steer(&self, method: &Method, path: &str, body: &Bytes) -> Response<Body> {
-        let done = |outcome: Result<(), String>| match outcome {
-            Ok(()) => json_response(StatusCode::OK, &json!({})),
-            Err(problem) => error(StatusCode::BAD_REQUEST, "InvalidRequest", &problem),
-        };
         match (method, path) {
             (&Method::GET, "sts") => json_response(StatusCode::OK, &json!(self.calls())),
             (&Method::POST, "roles") => done(read(body).and_then(|role| self.put_role(role))),
+            (&Method::POST, "users") => done(read(body).map(|user: PostedUser| {
+                let key = Credentials::new(user.access_key_id, user.secret_access_key);
+                self.add_user(&user.name, key);
+            })),
             (&Method::POST, "sts/failure") => done(read(body).map(|script| self.set_script(script))),
             (&Method::POST, "sts/session_seconds") => {
                 done(read(body).map(|seconds| self.set_session_seconds(seconds)))
             }
             _ => error(StatusCode::NOT_FOUND, "UnknownFakePath", path),
         }
+    }
+}
+
+impl Script {
+    /// Counts a call and says whether it fails.
+    pub(crate) fn fails(&mut self) -> bool {
+        match &mut self.calls {
+            Some(0) => return false,
+            Some(calls) => *calls -= 1,
+            None => {}
+        }
+        true
     }
 }
 
@@ -461,7 +426,16 @@ impl Call {
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, String> {
+/// The answer of the control port to something that was to be done.
+pub(crate) fn done(outcome: Result<(), String>) -> Response<Body> {
+    match outcome {
+        Ok(()) => json_response(StatusCode::OK, &json!({})),
+        Err(problem) => error(StatusCode::BAD_REQUEST, "InvalidRequest", &problem),
+    }
+}
+
+/// What the control port was sent.
+pub(crate) fn read<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, String> {
     serde_json::from_slice(body).map_err(|problem| problem.to_string())
 }
 

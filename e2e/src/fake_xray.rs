@@ -12,7 +12,7 @@ pub mod checks;
 pub mod failure;
 pub mod sigv4;
 pub mod store;
-mod strict_json;
+pub(crate) mod strict_json;
 pub mod tls;
 
 use std::net::SocketAddr;

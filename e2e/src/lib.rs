@@ -1,8 +1,9 @@
 //! Fakes, load generator, demo and the tools of the cross-process tests.
 //!
 //! [`workload`] and [`order_system`] make traces whose fate is known, [`load`] sends them, [`collector`] runs the
-//! collector in between, [`fake_xray`] and [`otlp_sink`] take what it sends, [`fake_aws`] and [`fake_sts`] say who may, [`account`] checks that nothing was
-//! lost on the way, [`service_map`] and [`waterfall`] show it; [`demo`] is all of them in one command.
+//! collector in between, [`fake_xray`] and [`otlp_sink`] take what it sends, [`fake_sts`] says who may and [`fake_iam`]
+//! has the roles ([`fake_aws`] is all three), [`account`] checks that nothing was lost on the way, [`service_map`] and
+//! [`waterfall`] show it; [`demo`] is all of them in one command.
 
 pub mod account;
 pub mod bench;
@@ -13,6 +14,7 @@ pub mod collector;
 pub mod demo;
 pub mod documents;
 pub mod fake_aws;
+pub mod fake_iam;
 pub mod fake_sts;
 pub mod fake_xray;
 mod grpc;
@@ -23,6 +25,7 @@ pub mod operator;
 pub mod order_system;
 pub mod otlp_sink;
 pub mod process;
+mod query;
 pub mod rng;
 mod server;
 pub mod service_map;

@@ -13,8 +13,8 @@ use tracepipe_e2e::fake_aws::{FakeAws, Options, names};
 use tracepipe_e2e::fake_sts::{self, KeySource};
 use tracepipe_e2e::fake_xray::TestTls;
 
-/// Answers as AWS X-Ray and AWS STS do until SIGTERM or SIGINT, then writes what X-Ray counted. The first line that it
-/// writes is JSON: `aws` is the URL of both services, `control` the address it is steered by.
+/// Answers as AWS X-Ray, STS and IAM do until SIGTERM or SIGINT, then writes what X-Ray counted. The first line that it
+/// writes is JSON: `aws` is the URL of the services, `control` the address it is steered by.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Where AWS listens (HTTPS).

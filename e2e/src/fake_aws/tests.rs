@@ -8,8 +8,11 @@ use serde_json::{Value, json};
 use super::{FakeAws, Options};
 use crate::fake_sts::{self, KeyServer};
 
-async fn aws() -> FakeAws {
-    let keys = KeyServer::start(Vec::new(), None).await.unwrap();
+pub(super) async fn aws() -> FakeAws {
+    start(&KeyServer::start(Vec::new(), None).await.unwrap()).await
+}
+
+pub(super) async fn start(keys: &KeyServer) -> FakeAws {
     let sts = fake_sts::Options {
         account: "111122223333".into(),
         region: "eu-west-1".into(),
@@ -27,7 +30,7 @@ async fn aws() -> FakeAws {
     .unwrap()
 }
 
-async fn call(request: http::request::Builder, body: &str) -> (StatusCode, String) {
+pub(super) async fn call(request: http::request::Builder, body: &str) -> (StatusCode, String) {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let request: Request<Full<Bytes>> = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
     let response = client.request(request).await.unwrap();
@@ -76,7 +79,7 @@ async fn only_the_control_port_steers() {
     let aws = aws().await;
     let control = format!("http://{}", aws.control());
     let get = async |base: &str, path: &str| call(Request::get(format!("{base}/_fake/{path}")), "").await;
-    for path in ["counts", "records", "sts"] {
+    for path in ["counts", "records", "sts", "iam", "iam/roles"] {
         assert_eq!(get(&control, path).await.0, StatusCode::OK, "{path}");
         assert_eq!(get(&aws.url(), path).await.0, StatusCode::NOT_FOUND, "{path}");
     }

@@ -106,7 +106,7 @@ impl FakeSts {
             |one: &&Association| one.namespace == namespace && one.service_account == service_account;
         let association = associations.iter().find(is_its).ok_or(Problem::AccessDenied)?;
         let mut state = self.lock();
-        let role = state.roles.get(&association.role).ok_or(Problem::AccessDenied)?;
+        let role = self.role(&state, &association.role, now)?;
         // The service sets the tags; the pod has no say in them.
         let context = [
             ("aws:sourceaccount", self.options.account.as_str()),
@@ -125,7 +125,7 @@ impl FakeSts {
             return Err(Problem::AccessDenied);
         }
         let seconds = state.session_seconds.unwrap_or(SECONDS);
-        let session = Session::new(role, &format!("eks-{service_account}"), now, seconds)?;
+        let session = Session::new(&role, &format!("eks-{service_account}"), now, seconds)?;
         let (credentials, answer) = (session.credentials.clone(), session.json());
         state.sessions.insert(credentials.access_key_id.clone(), session);
         drop(state);

@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 
 use super::Problem;
 use super::trust::Trust;
-use super::wire::element;
+use crate::fake_iam;
 use crate::fake_xray::sigv4::{Credentials, iso_8601};
+use crate::query::element;
 
 /// STS API Reference, `AssumeRoleWithWebIdentity`: from 900 s to 12 h, and 1 h if nothing is said.
 const SECONDS: std::ops::RangeInclusive<u64> = 900..=43_200;
@@ -24,6 +25,8 @@ pub(super) struct Role {
     partition: String,
     account: String,
     name: String,
+    /// IAM's unique id.
+    id: String,
     pub(super) trust: Trust,
     seconds_max: u64,
 }
@@ -51,6 +54,8 @@ impl Role {
             partition: partition.to_owned(),
             account: account.to_owned(),
             name: name.to_owned(),
+            // Made from the ARN so that it stays.
+            id: unique_id("AROA", arn),
             trust,
             seconds_max,
         })
@@ -74,11 +79,20 @@ impl Role {
         )
     }
 
-    /// IAM's unique id, made from the ARN so that it stays.
-    fn id(&self) -> String {
-        let id = letters(&Sha256::digest(self.arn.as_bytes())[..17]);
-        format!("AROA{id}")
+    /// One that IAM has. None: its trust policy has something in it that this fake does not understand.
+    pub(super) fn of_iam(role: &fake_iam::Role) -> Option<Self> {
+        let trust = Trust::parse(&role.trust).ok()?;
+        let made = Self::new(&role.arn, trust, Some(u64::from(role.max_session_seconds))).ok()?;
+        Some(Self {
+            id: role.id.clone(),
+            ..made
+        })
     }
+}
+
+/// As IAM makes unique ids, always the same of the same thing.
+pub(crate) fn unique_id(prefix: &str, of: &str) -> String {
+    format!("{prefix}{}", letters(&Sha256::digest(of.as_bytes())[..17]))
 }
 
 /// The account in a role's ARN.
@@ -147,9 +161,9 @@ pub(super) struct Session {
     pub(super) role: String,
     pub(super) credentials: Credentials,
     /// `assumed-role`.
-    arn: String,
+    pub(super) arn: String,
     /// The role's id and the session's name.
-    id: String,
+    pub(super) id: String,
     expiration: String,
 }
 
@@ -172,7 +186,7 @@ impl Session {
                 "arn:{}:sts::{}:assumed-role/{}/{}",
                 role.partition, role.account, role.name, name
             ),
-            id: format!("{}:{name}", role.id()),
+            id: format!("{}:{name}", role.id),
             expiration: iso_8601(expires),
         })
     }
@@ -205,17 +219,6 @@ impl Session {
             "AccountId": account_of(&self.role),
             "Expiration": self.expiration,
         })
-    }
-
-    /// The result of `GetCallerIdentity`.
-    pub(super) fn identity(&self, account: &str) -> String {
-        [
-            ("Arn", self.arn.as_str()),
-            ("UserId", &self.id),
-            ("Account", account),
-        ]
-        .map(|(name, text)| element(name, text))
-        .concat()
     }
 }
 

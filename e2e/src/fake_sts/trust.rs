@@ -179,15 +179,16 @@ struct RawStatement {
     condition: BTreeMap<String, BTreeMap<String, OneOrMany<String>>>,
 }
 
+/// A list of one may be written without brackets.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum OneOrMany<T> {
+pub(crate) enum OneOrMany<T> {
     Many(Vec<T>),
     One(T),
 }
 
 impl<T> OneOrMany<T> {
-    fn into_vec(self) -> Vec<T> {
+    pub(crate) fn into_vec(self) -> Vec<T> {
         match self {
             Self::Many(items) => items,
             Self::One(item) => vec![item],

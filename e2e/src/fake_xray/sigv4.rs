@@ -149,6 +149,12 @@ pub fn access_key_id(request: &Parts) -> Option<&str> {
     Some(authorization.access_key_id)
 }
 
+/// The service that a request says it is signed for; nothing is verified here.
+pub(crate) fn service(request: &Parts) -> Option<&str> {
+    let authorization = Authorization::parse(header(&request.headers, "authorization")?).ok()?;
+    Some(Scope::parse(authorization.scope).ok()?.service)
+}
+
 /// Signs a request in place: adds `host` (when absent), `x-amz-date`, `x-amz-security-token` and `authorization`.
 ///
 /// # Errors

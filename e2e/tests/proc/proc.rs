@@ -18,6 +18,7 @@ mod hostile;
 mod identity;
 mod lifecycle;
 mod line;
+mod moto;
 mod otlp_export;
 mod parity;
 mod policies;

@@ -1,17 +1,15 @@
-//! AWS's Query protocol: a form in, XML out.
+//! AWS's Query protocol, which STS and IAM speak: a form in, XML out.
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 
 use crate::server::Body;
 
-/// The namespace of STS's answers, which is also its API version.
-const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
-
 /// Reads `application/x-www-form-urlencoded`. None: it is malformed, or a name stands there twice.
-pub(super) fn form(body: &[u8]) -> Option<BTreeMap<String, String>> {
+pub(crate) fn form(body: &[u8]) -> Option<BTreeMap<String, String>> {
     let text = std::str::from_utf8(body).ok()?;
     let mut fields = BTreeMap::new();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
@@ -45,8 +43,22 @@ fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// RFC 3986: all but the unreserved characters become `%XX`.
+pub(crate) fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len() * 2);
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            other => encoded.push_str(&format!("%{other:02X}")),
+        }
+    }
+    encoded
+}
+
 /// `<name>` with text in it.
-pub(super) fn element(name: &str, text: &str) -> String {
+pub(crate) fn element(name: &str, text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -60,35 +72,33 @@ pub(super) fn element(name: &str, text: &str) -> String {
     format!("<{name}>{escaped}</{name}>")
 }
 
-/// The answer to an action that went well; `result` is XML.
-pub(super) fn answer(action: &str, result: &str, request_id: &str) -> Response<Body> {
+/// The answer to an action that went well; `result` is XML, None for an action that has none.
+pub(crate) fn answer(namespace: &str, action: &str, result: Option<&str>, request_id: &str) -> String {
     let id = element("RequestId", request_id);
-    let body = format!(
-        "<{action}Response xmlns=\"{NAMESPACE}\"><{action}Result>{result}</{action}Result>\
+    let result = result.map_or_else(String::new, |xml| {
+        format!("<{action}Result>{xml}</{action}Result>")
+    });
+    format!(
+        "<{action}Response xmlns=\"{namespace}\">{result}\
          <ResponseMetadata>{id}</ResponseMetadata></{action}Response>"
-    );
-    respond(StatusCode::OK, body)
+    )
 }
 
 /// The answer to an action that did not.
-pub(super) fn error(status: StatusCode, code: &str, message: &str, request_id: &str) -> Response<Body> {
-    let fault = if status.is_server_error() {
-        "Receiver"
-    } else {
-        "Sender"
-    };
-    let body = format!(
-        "<ErrorResponse xmlns=\"{NAMESPACE}\"><Error>{}{}{}</Error>{}</ErrorResponse>",
+pub(crate) fn error(namespace: &str, status: u16, code: &str, message: &str, request_id: &str) -> String {
+    let fault = if status >= 500 { "Receiver" } else { "Sender" };
+    format!(
+        "<ErrorResponse xmlns=\"{namespace}\"><Error>{}{}{}</Error>{}</ErrorResponse>",
         element("Type", fault),
         element("Code", code),
         element("Message", message),
         element("RequestId", request_id),
-    );
-    respond(status, body)
+    )
 }
 
-fn respond(status: StatusCode, body: String) -> Response<Body> {
-    let body = Full::new(bytes::Bytes::from(body)).boxed_unsync();
+/// XML as a response.
+pub(crate) fn respond(status: StatusCode, body: String) -> Response<Body> {
+    let body = Full::new(Bytes::from(body)).boxed_unsync();
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response
@@ -99,7 +109,7 @@ fn respond(status: StatusCode, body: String) -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
-    use super::{element, form};
+    use super::{element, form, percent_encode};
 
     #[test]
     fn a_form_is_decoded() {
@@ -124,6 +134,17 @@ mod tests {
         for body in [&b"a=%"[..], b"a=%4", b"a=%+1", b"a=%ff", b"a=1&a=2", b"\xff"] {
             assert_eq!(form(body), None);
         }
+    }
+
+    #[test]
+    fn what_is_encoded_decodes_to_itself() {
+        let text = "{\"a\": \"b c~d/é+&\"}";
+        assert_eq!(
+            percent_encode(text),
+            "%7B%22a%22%3A%20%22b%20c~d%2F%C3%A9%2B%26%22%7D"
+        );
+        let body = format!("Text={}", percent_encode(text));
+        assert_eq!(form(body.as_bytes()).unwrap()["Text"], text);
     }
 
     #[test]
