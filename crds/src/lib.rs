@@ -30,7 +30,7 @@ pub use policies::{
 };
 pub use sampling::{DecisionCache, Persistence, Sampling};
 pub use spec::{
-    Batch, Exporters, Identity, IdentityType, Logging, LoggingVerbosity, MemoryLimiter, Mode,
+    Batch, DeletionPolicy, Exporters, Identity, IdentityType, Logging, LoggingVerbosity, MemoryLimiter, Mode,
     TracingPipeline, TracingPipelineSpec, Xray,
 };
 pub use status::{

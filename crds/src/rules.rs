@@ -140,9 +140,6 @@ pub mod cel {
     pub const BATCH_SIZES: &str = "self.sendBatchMaxSize == 0 || self.sendBatchMaxSize >= self.sendBatchSize";
     /// At `exporters`.
     pub const ONE_EXPORTER: &str = "self.xray.mode == 'Enabled' || has(self.logging)";
-    /// At the spec and not at `identity`: a default must keep the rules of its own place, and IRSA without a role is
-    /// the default of `identity`.
-    pub const ROLE_NEEDED: &str = "self.identity.type != 'IRSA' || has(self.identity.roleArn)";
     /// At `identity`.
     pub const NO_ROLE: &str = "self.type == 'IRSA' || !has(self.roleArn)";
     /// At the spec. A text that is no amount is the pattern's to refuse. In bytes and not as a text with `Mi`, whose
@@ -202,8 +199,6 @@ pub mod message {
     pub const BATCH_SIZES: &str = "sendBatchMaxSize must be 0 or at least sendBatchSize";
     /// At `exporters`.
     pub const ONE_EXPORTER: &str = "no exporter is on: set xray.mode to Enabled, or add logging";
-    /// At the spec.
-    pub const ROLE_NEEDED: &str = "type IRSA needs roleArn, the IAM role that the collectors use; or set type to PodIdentity or Ambient";
     /// At `identity`.
     pub const NO_ROLE: &str = "roleArn is for type IRSA: remove it (an EKS Pod Identity association names its own role), or set type to IRSA";
     /// At the spec.
@@ -235,15 +230,10 @@ pub(crate) fn at_resource() -> Value {
     json!([validation_at(cel::NAME, message::NAME, ".metadata.name")])
 }
 
-/// The rules at the spec.
+/// The rule at the spec.
 pub(crate) fn at_spec() -> Value {
-    let mut role = validation_at(cel::ROLE_NEEDED, message::ROLE_NEEDED, ".identity.roleArn");
-    role["reason"] = json!("FieldValueRequired");
     let memory = ".collector.resources.limits.memory";
-    json!([
-        role,
-        validation_at(cel::MEMORY_FITS, message::MEMORY_FITS, memory)
-    ])
+    json!([validation_at(cel::MEMORY_FITS, message::MEMORY_FITS, memory)])
 }
 
 /// The rule at `sampling`.
@@ -367,11 +357,11 @@ fn is_size_enough(sampling: &Sampling) -> bool {
 }
 
 fn identity(identity: &Identity, found: &mut Found) {
-    let (holds, message) = match identity.kind {
-        IdentityType::Irsa => (identity.role_arn.is_some(), message::ROLE_NEEDED),
-        IdentityType::PodIdentity | IdentityType::Ambient => (identity.role_arn.is_none(), message::NO_ROLE),
+    let holds = match identity.kind {
+        IdentityType::Irsa => true,
+        IdentityType::PodIdentity | IdentityType::Ambient => identity.role_arn.is_none(),
     };
-    found.unless(holds, "spec.identity.roleArn", message);
+    found.unless(holds, "spec.identity.roleArn", message::NO_ROLE);
 }
 
 fn collector(spec: &TracingPipelineSpec, found: &mut Found) {

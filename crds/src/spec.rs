@@ -12,8 +12,7 @@ use crate::workload::{Collector, Service};
 
 /// What the collectors of one cluster do: which traces they keep, how much memory they take, where they send.
 ///
-/// `clusterName` and `identity.roleArn` are enough; everything else has a default that suits a cluster of moderate
-/// traffic.
+/// `clusterName` is enough; everything else has a default that suits a cluster of moderate traffic.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[kube(
     group = "tracepipe.dev",
@@ -179,21 +178,35 @@ pub struct Identity {
     /// Where the credentials come from.
     #[serde(rename = "type")]
     pub kind: IdentityType,
-    /// The IAM role of the collectors, for type IRSA. It allows `xray:PutTraceSegments` and
-    /// `xray:PutTelemetryRecords`, and its trust policy names `system:serviceaccount:NAMESPACE:NAME-collector` and the
-    /// audience `sts.amazonaws.com`. `tracepipe-operator render --iam` prints both policies.
+    /// An IAM role of your own for the collectors, for type IRSA; then the operator makes no call to IAM. Without it the
+    /// operator makes a role. Yours allows `xray:PutTraceSegments` and `xray:PutTelemetryRecords`, and its trust policy
+    /// names `system:serviceaccount:NAMESPACE:NAME-collector` and the audience `sts.amazonaws.com`.
+    /// `tracepipe-operator render --iam` prints both policies.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 640),
         regex(pattern = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[0-9A-Za-z+=,.@_/-]+$")
     )]
     pub role_arn: Option<String>,
+    /// What becomes of a role that the operator has made, when this resource is deleted or uses another.
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// What becomes of a role that the operator has made and that is no longer used.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeletionPolicy {
+    /// It is deleted. Until it is, the resource stays, with the finalizer `tracepipe.dev/iam-role`.
+    #[default]
+    Delete,
+    /// It stays, and is yours from then on.
+    Retain,
 }
 
 /// Where credentials come from.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IdentityType {
-    /// The pod's own token is exchanged for the role in `roleArn` (IAM roles for service accounts).
+    /// The pod's own token is exchanged for a role (IAM roles for service accounts): the one in `roleArn`, or one that the
+    /// operator makes.
     #[default]
     #[serde(rename = "IRSA")]
     Irsa,

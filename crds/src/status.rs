@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 pub struct TracingPipelineStatus {
     /// The generation of the spec that the rest of the status speaks of; -1 before the operator has seen it.
     pub observed_generation: i64,
-    /// Ready, ConfigAccepted, IdentityReady and CollectorAvailable always; Reconciling, Stalled and Conflicted while
-    /// they are true.
+    /// Ready, ConfigAccepted, IdentityReady and CollectorAvailable always; Reconciling, Stalled, Conflicted and
+    /// PolicyDrift while they are true.
     #[schemars(length(max = 16))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"], "items" = condition()))]
     pub conditions: Vec<Condition>,
@@ -103,6 +103,10 @@ pub struct IdentityStatus {
     pub role_arn: Option<String>,
     /// The ServiceAccount that the role's trust policy names.
     pub service_account_name: String,
+    /// Roles that the operator has made for this resource, or was about to make, and has not yet deleted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub managed_roles: Vec<String>,
 }
 
 /// The collector's pods.

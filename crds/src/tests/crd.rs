@@ -186,7 +186,7 @@ fn a_cluster_name_alone_gets_these_settings() {
         "memoryLimiter": { "limitMiB": 400, "spikeLimitMiB": 100, "checkInterval": "1s" },
         "batch": { "timeout": "200ms", "sendBatchSize": 8192, "sendBatchMaxSize": 0 },
         "exporters": { "xray": { "mode": "Enabled", "indexAllAttributes": true } },
-        "identity": { "type": "IRSA" },
+        "identity": { "type": "IRSA", "deletionPolicy": "Delete" },
         "collector": {
             "resources": {
                 "requests": { "cpu": "50m", "memory": "128Mi" },

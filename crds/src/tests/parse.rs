@@ -91,10 +91,10 @@ fn lines_of_a_second_document_count_from_the_top_of_the_text() {
 
 #[test]
 fn a_rule_is_refused_at_the_nearest_line_that_is_written() {
-    let yaml = GOOD.replace("type: Ambient", "type: IRSA");
+    let yaml = format!("{GOOD}  memoryLimiter:\n    spikeLimitMiB: 500\n");
     let [error] = errors(&yaml).try_into().unwrap();
     assert!(
-        error.starts_with("line 7: spec.identity.roleArn: type IRSA needs roleArn"),
+        error.starts_with("line 9: spec.memoryLimiter: spikeLimitMiB must be less"),
         "{error}"
     );
 }
