@@ -22,6 +22,7 @@ pub(crate) struct Children {
     /// Those that belong to somebody else.
     pub(crate) conflicts: Vec<String>,
     waits: bool,
+    holds_pods: bool,
 }
 
 impl Children {
@@ -48,6 +49,7 @@ impl Children {
             live: Vec::new(),
             conflicts: Vec::new(),
             waits: false,
+            holds_pods: false,
         };
         for (kind, name) in wanted {
             let live = namespace.get(kind, &name).await?;
@@ -63,6 +65,16 @@ impl Children {
             children.live.push((kind, name, live));
         }
         Ok(children)
+    }
+
+    /// The pods are not to be touched in this pass.
+    pub(crate) fn hold_pods(&mut self) {
+        self.holds_pods = true;
+    }
+
+    /// The one of this kind.
+    pub(crate) fn get(&self, kind: Kind) -> Option<&Value> {
+        self.live.iter().find(|(other, ..)| *other == kind)?.2.as_ref()
     }
 
     fn take(&mut self, kind: Kind) -> Option<Value> {
@@ -108,6 +120,7 @@ impl Applied {
 }
 
 /// Writes what differs, in the plan's order; the first refusal ends it, because what follows rests on what comes before.
+/// Pods that are held stay as they are.
 ///
 /// # Errors
 /// A failure that may pass by itself, the first times: it says nothing about the pipeline.
@@ -126,6 +139,10 @@ pub(crate) async fn apply(
         return Ok(applied);
     }
     for object in &planned.objects {
+        if children.holds_pods && object.kind == Kind::DaemonSet {
+            applied.daemon_set = children.daemon_set();
+            continue;
+        }
         let live = children.take(object.kind);
         match write(object, live, namespace, context, &key).await {
             Ok((live, happening)) => {

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::controller::Scope;
 use crate::iam::{Account, Issuer, Surroundings};
-use crate::settings::{Facts, Settings};
+use crate::settings::{AwsAccount, Facts, ManagedRoles, Settings};
 
 /// Turns TracingPipelines into trace collectors, one on every node.
 #[derive(Debug, Parser)]
@@ -27,9 +27,13 @@ pub(crate) enum Command {
     /// Print the CustomResourceDefinition.
     Crd,
     /// Check TracingPipelines as the API server and the operator would; exit status 2 when one is refused.
-    Validate(ValidateArguments),
+    Validate(Box<ValidateArguments>),
     /// Print what the operator would make of a TracingPipeline.
-    Render(RenderArguments),
+    Render(Box<RenderArguments>),
+    /// Print the IAM policy of the operator's own role: what it needs to make the roles of TracingPipelines.
+    IamPolicy(IamPolicyArguments),
+    /// Delete the IAM roles that the operator has made, before it is uninstalled; the TracingPipelines stay.
+    Cleanup(Box<CleanupArguments>),
 }
 
 /// Of `run`.
@@ -87,6 +91,18 @@ pub(crate) struct Administration {
     /// STS endpoint instead of the region's public one.
     #[arg(long, env = "TRACEPIPE_STS_ENDPOINT", value_parser = url)]
     sts_endpoint: Option<String>,
+    /// Name of the EKS cluster. With it the operator makes the IAM roles of TracingPipelines that name none.
+    #[arg(long, env = "TRACEPIPE_CLUSTER_NAME", value_parser = cluster_name)]
+    cluster_name: Option<String>,
+    /// Start of the path of the roles that the operator makes; the cluster's name comes behind it.
+    #[arg(long, env = "TRACEPIPE_ROLE_PATH_PREFIX", default_value = "/tracing-pipeline/", value_parser = path_prefix)]
+    role_path_prefix: String,
+    /// ARN of the policy that bounds every role that the operator makes.
+    #[arg(long, env = "TRACEPIPE_PERMISSIONS_BOUNDARY", value_parser = policy_arn)]
+    permissions_boundary: Option<String>,
+    /// The cluster's OpenID Connect issuer. Default, where the operator runs: as its own token names it.
+    #[arg(long, value_name = "URL", env = "TRACEPIPE_ISSUER", value_parser = Issuer::parse)]
+    issuer: Option<Issuer>,
     /// Certificate authorities (PEM) that collectors trust besides the public ones.
     #[arg(long, env = "TRACEPIPE_EXTRA_CA_FILE")]
     extra_ca_file: Option<PathBuf>,
@@ -116,12 +132,6 @@ pub(crate) struct RenderArguments {
     /// The same as --output iam.
     #[arg(long, conflicts_with = "output")]
     iam: bool,
-    /// For --iam and identity type IRSA: the cluster's OpenID Connect issuer.
-    #[arg(long, value_name = "URL", value_parser = Issuer::parse)]
-    issuer: Option<Issuer>,
-    /// For --iam and identity type PodIdentity: the AWS account of the cluster.
-    #[arg(long, value_name = "ID", value_parser = Account::parse)]
-    account: Option<Account>,
     #[command(flatten)]
     pub(crate) cluster: ClusterArguments,
     #[command(flatten)]
@@ -152,6 +162,54 @@ pub(crate) struct ClusterArguments {
     /// The cluster's pods have IPv6 addresses.
     #[arg(long)]
     ipv6: bool,
+    /// The AWS account of the cluster: for roles that the operator makes, and for --iam with identity type PodIdentity.
+    #[arg(long, value_name = "ID", value_parser = Account::parse)]
+    account: Option<Account>,
+    /// The AWS partition of the cluster.
+    #[arg(long, default_value = "aws", value_parser = partition)]
+    partition: String,
+}
+
+/// Of `cleanup`.
+#[derive(Debug, Args)]
+pub(crate) struct CleanupArguments {
+    /// As for run.
+    #[arg(long, env = "TRACEPIPE_NAMESPACES", value_parser = Scope::parse)]
+    pub(crate) namespaces: Scope,
+    /// The operator's own Deployment, as NAMESPACE/NAME: it is scaled to zero first, or it would make the roles again.
+    #[arg(long, value_parser = namespaced_name)]
+    pub(crate) deployment: (String, String),
+    /// What is not done after this many seconds is left, and the command fails.
+    #[arg(long, default_value_t = 240)]
+    pub(crate) timeout: u64,
+    /// Form of the log.
+    #[arg(long, env = "TRACEPIPE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    pub(crate) log_format: LogFormat,
+    #[command(flatten)]
+    administration: Administration,
+}
+
+/// Of `iam-policy`.
+#[derive(Debug, Args)]
+pub(crate) struct IamPolicyArguments {
+    /// The AWS account of the roles.
+    #[arg(long, value_name = "ID", value_parser = Account::parse)]
+    pub(crate) account: Account,
+    /// Name of the EKS cluster, as in the chart's aws.clusterName.
+    #[arg(long, value_parser = cluster_name)]
+    cluster_name: String,
+    /// As in the chart's aws.rolePathPrefix.
+    #[arg(long, default_value = "/tracing-pipeline/", value_parser = path_prefix)]
+    role_path_prefix: String,
+    /// ARN of the policy that bounds every role, as in the chart's aws.permissionsBoundary.
+    #[arg(long, value_parser = policy_arn)]
+    permissions_boundary: Option<String>,
+    /// The AWS partition of the account.
+    #[arg(long, default_value = "aws", value_parser = partition)]
+    pub(crate) partition: String,
+    /// Print the permissions boundary instead: the most that any role of a TracingPipeline may do.
+    #[arg(long)]
+    pub(crate) boundary: bool,
 }
 
 impl RunArguments {
@@ -180,14 +238,40 @@ impl RenderArguments {
     /// What the policies of a role need besides the pipeline.
     pub(crate) fn surroundings(&self) -> Surroundings {
         Surroundings {
-            issuer: self.issuer.clone(),
-            account: self.account.clone(),
+            issuer: self.administration.issuer.clone(),
+            account: self.cluster.account.clone(),
         }
     }
 
     /// As [`RunArguments::settings`].
     pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
         self.administration.settings()
+    }
+
+    /// As if found out.
+    pub(crate) fn facts(&self) -> Facts {
+        Facts {
+            issuer: self.administration.issuer.clone(),
+            ..self.cluster.facts()
+        }
+    }
+}
+
+impl CleanupArguments {
+    /// As [`RunArguments::settings`].
+    pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
+        self.administration.settings()
+    }
+}
+
+impl IamPolicyArguments {
+    /// Of the roles that the operator shall be allowed to make.
+    pub(crate) fn managed_roles(&self) -> ManagedRoles {
+        ManagedRoles {
+            cluster: self.cluster_name.clone(),
+            path_prefix: self.role_path_prefix.clone(),
+            boundary: self.permissions_boundary.clone(),
+        }
     }
 }
 
@@ -202,6 +286,11 @@ impl ClusterArguments {
             prefer_same_node: crate::controller::knows_prefer_same_node(major.trim_start_matches('v'), minor),
             ipv6: self.ipv6,
             region_of_nodes: self.node_region.clone(),
+            aws: self.account.clone().map(|id| AwsAccount {
+                partition: self.partition.clone(),
+                id,
+            }),
+            issuer: None,
         }
     }
 }
@@ -230,7 +319,71 @@ impl Administration {
             xray_endpoint: self.xray_endpoint.clone(),
             sts_endpoint: self.sts_endpoint.clone(),
             extra_ca,
+            issuer: self.issuer.clone(),
+            managed_roles: self.cluster_name.clone().map(|cluster| ManagedRoles {
+                cluster,
+                path_prefix: self.role_path_prefix.clone(),
+                boundary: self.permissions_boundary.clone(),
+            }),
         })
+    }
+}
+
+/// As EKS names clusters. <https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html>
+fn cluster_name(text: &str) -> Result<String, String> {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let starts = text
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphanumeric());
+    if starts && text.len() <= 100 && text.bytes().all(inner) {
+        return Ok(text.to_owned());
+    }
+    Err("write letters, digits, hyphens and underscores, at most 100, a letter or digit first".to_owned())
+}
+
+/// A path has at most 512 characters, the cluster's name and two slashes among them.
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html>
+fn path_prefix(text: &str) -> Result<String, String> {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/' | b'.');
+    let is_whole = text.starts_with('/') && text.ends_with('/') && !text.contains("//");
+    if is_whole && text.len() <= 400 && text.bytes().all(inner) {
+        return Ok(text.to_owned());
+    }
+    Err(
+        "write a path such as /tracing-pipeline/, with letters, digits, hyphens, underscores and dots"
+            .to_owned(),
+    )
+}
+
+fn policy_arn(text: &str) -> Result<String, String> {
+    let path = text
+        .split_once(":policy/")
+        .map(|(_, path)| path)
+        .unwrap_or_default();
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_/-".contains(&byte);
+    let is_iam = text.split(':').nth(2) == Some("iam") && text.split(':').count() == 6;
+    // AWS's own policies are of the account `aws`.
+    if is_iam && text.starts_with("arn:aws") && !path.is_empty() && path.bytes().all(inner) {
+        return Ok(text.to_owned());
+    }
+    Err("write the ARN of a policy: arn:aws:iam::ACCOUNT:policy/NAME".to_owned())
+}
+
+fn partition(text: &str) -> Result<String, String> {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+    if text.starts_with("aws") && text.bytes().all(inner) {
+        return Ok(text.to_owned());
+    }
+    Err("write aws, aws-cn, aws-us-gov or another that AWS has".to_owned())
+}
+
+fn namespaced_name(text: &str) -> Result<(String, String), String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+            Ok((namespace.to_owned(), name.to_owned()))
+        }
+        _ => Err("write NAMESPACE/NAME".to_owned()),
     }
 }
 

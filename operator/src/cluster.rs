@@ -1,12 +1,14 @@
 //! The few calls that are made to the API server. A thin shell: nothing is decided here.
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Client, ResourceExt};
 use serde_json::Value;
 
 use crate::drift;
+use crate::iam;
 use crate::names::{self, MANAGER};
 use crate::plan::{Kind, Object};
 
@@ -16,6 +18,9 @@ pub(crate) struct Namespace {
     client: Client,
     name: String,
 }
+
+/// The least that the API server gives.
+const TOKEN_SECONDS: i64 = 600;
 
 /// Others write a new object a few times at most before it rests.
 const CHANGE_TRIES: usize = 5;
@@ -56,6 +61,24 @@ impl Namespace {
             Some((at, event.message?))
         });
         Ok(refusals.max_by_key(|(at, _)| *at))
+    }
+
+    /// A token of a ServiceAccount, as STS takes it.
+    pub(crate) async fn token(&self, account: &str) -> Result<String, Error> {
+        use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+        let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.name);
+        let request = TokenRequest {
+            spec: TokenRequestSpec {
+                audiences: vec![iam::AUDIENCE.to_owned()],
+                expiration_seconds: Some(TOKEN_SECONDS),
+                bound_object_ref: None,
+            },
+            ..TokenRequest::default()
+        };
+        let answer = api
+            .create_token_request(account, &PostParams::default(), &request)
+            .await?;
+        Ok(answer.status.map(|status| status.token).unwrap_or_default())
     }
 
     /// Makes an object that does not exist; fails when it does. Never an apply: that would take over what somebody else

@@ -1,23 +1,26 @@
 //! `run`: watches, and a pass whenever something may have changed.
 
 use std::net::Ipv6Addr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use futures_util::{StreamExt, future};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
 use kube::api::{Api, PartialObjectMeta};
 use kube::runtime::controller::{Config, Controller, Error};
-use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::watcher;
 use kube::{Client, Resource};
 use tracepipe_crds::TracingPipeline;
 
+use crate::aws::Aws;
 use crate::health::Health;
+use crate::iam::Issuer;
 use crate::metrics::Metrics;
-use crate::names::{MANAGED_SELECTOR, MANAGER};
+use crate::names::MANAGED_SELECTOR;
 use crate::reconcile::{self, Context};
 use crate::settings::{Facts, Settings};
 use crate::watches::{Nodes, Pods, Stores};
@@ -26,6 +29,9 @@ use crate::watches::{Nodes, Pods, Stores};
 const CONCURRENCY: u16 = 4;
 /// Passes that run are finished in this time when the operator is told to stop; a pod has 30 s.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// Where the kubelet puts the token of a pod's ServiceAccount.
+const OWN_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 /// Which TracingPipelines are looked after.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,11 +91,14 @@ pub(crate) async fn run(
         prefer_same_node: knows_prefer_same_node(&version.major, &version.minor),
         ipv6: is_ipv6(std::env::var("KUBERNETES_SERVICE_HOST").ok().as_deref()),
         region_of_nodes: None,
+        aws: None,
+        issuer: settings.issuer.clone().or_else(own_issuer),
     };
     tracing::info!(
         version = version.git_version,
         prefer_same_node = facts.prefer_same_node,
         ipv6 = facts.ipv6,
+        issuer = facts.issuer.as_ref().map(ToString::to_string),
         ?scope,
         "connected to the API server"
     );
@@ -100,19 +109,16 @@ pub(crate) async fn run(
         Scope::Cluster => vec![None],
         Scope::Namespaces(names) => names.into_iter().map(Some).collect(),
     };
+    let aws = Arc::new(Aws::new(settings.region.clone()));
     let controllers = scopes.into_iter().map(|namespace| {
         let context = Context {
-            client: client.clone(),
-            settings: settings.clone(),
             stores: Stores {
                 nodes: nodes.clone(),
                 pods: Pods::default(),
             },
             metrics: Arc::clone(&metrics),
-            recorder: Recorder::new(client.clone(), reporter()),
-            facts: facts.clone(),
-            memory: Mutex::default(),
-            refusals: Mutex::default(),
+            aws: Arc::clone(&aws),
+            ..Context::new(client.clone(), settings.clone(), facts.clone())
         };
         control(namespace, Arc::new(context), stop.clone())
     });
@@ -136,6 +142,20 @@ fn is_ipv6(service_host: Option<&str>) -> bool {
     service_host.is_some_and(|host| host.parse::<Ipv6Addr>().is_ok())
 }
 
+/// The issuer of the operator's own token, which is that of all tokens of the cluster.
+fn own_issuer() -> Option<Issuer> {
+    let token = std::fs::read_to_string(OWN_TOKEN).ok()?;
+    issuer_in(&token)
+}
+
+/// `iss` of a JSON Web Token. Whether it is signed is no question here: the kubelet has put it there.
+fn issuer_in(token: &str) -> Option<Issuer> {
+    let claims = token.trim().split('.').nth(1)?;
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).ok()?;
+    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+    Issuer::parse(claims.get("iss")?.as_str()?).ok()
+}
+
 /// Beta and on by default since 1.34 (KEP-3015).
 pub(crate) fn knows_prefer_same_node(major: &str, minor: &str) -> bool {
     let number = |text: &str| {
@@ -143,13 +163,6 @@ pub(crate) fn knows_prefer_same_node(major: &str, minor: &str) -> bool {
         digits.parse::<u32>().unwrap_or(0)
     };
     (number(major), number(minor)) >= (1, 34)
-}
-
-fn reporter() -> Reporter {
-    Reporter {
-        controller: MANAGER.to_owned(),
-        instance: std::env::var("HOSTNAME").ok(),
-    }
 }
 
 /// One scope, until `stop` is ready.

@@ -4,14 +4,21 @@
 //! variable (`${...}`) and no quote can be among them.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements.html>
 
+use std::fmt::{self, Display};
+
 use serde_json::{Value, json};
 use tracepipe_crds::TracingPipeline;
 
 use crate::names;
+use crate::settings::Facts;
 use crate::validate::{Accepted, Credentials};
 
 /// Version of the policy language, not of the policy.
 const LANGUAGE: &str = "2012-10-17";
+const ISSUER_NEEDED: &str = "--issuer is needed: aws eks describe-cluster --name CLUSTER --query cluster.identity.oidc.issuer --output text";
+const ACCOUNT_NEEDED: &str = "--account is needed: aws sts get-caller-identity --query Account --output text";
+/// The audience of tokens that STS takes, in every partition.
+pub(crate) const AUDIENCE: &str = "sts.amazonaws.com";
 /// Longest name of a namespace (RFC 1123 label).
 const LABEL_BYTES_MAX: usize = 63;
 
@@ -26,7 +33,7 @@ pub(crate) struct Issuer(String);
 /// What a pipeline itself does not say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Surroundings {
-    /// For [`Credentials::Role`].
+    /// For roles that are had for a token.
     pub(crate) issuer: Option<Issuer>,
     /// For [`Credentials::PodIdentity`].
     pub(crate) account: Option<Account>,
@@ -49,6 +56,15 @@ pub(crate) fn role(
     Ok(role)
 }
 
+/// What a role that the operator makes cannot be named without.
+pub(crate) fn missing(facts: &Facts) -> Option<&'static str> {
+    match (&facts.issuer, &facts.aws) {
+        (None, _) => Some(ISSUER_NEEDED),
+        (_, None) => Some(ACCOUNT_NEEDED),
+        (Some(_), Some(_)) => None,
+    }
+}
+
 /// What collectors may do. X-Ray has no resources that a statement could name.
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html>
 pub(crate) fn statements() -> Vec<Value> {
@@ -68,25 +84,30 @@ fn trust(
 ) -> Result<Option<Value>, String> {
     let trust = match &accepted.credentials {
         Credentials::Role(arn) => {
-            let issuer = surroundings.issuer.as_ref().ok_or(
-                "--issuer is needed: aws eks describe-cluster --name CLUSTER --query cluster.identity.oidc.issuer --output text",
-            )?;
-            by_token(arn, issuer, &Subject::of(pipeline)?)?
+            by_token(arn, surroundings.issuer.as_ref().ok_or(ISSUER_NEEDED)?, pipeline)?
         }
+        Credentials::Managed(Some(role)) => return Ok(Some(role.trust["Statement"][0].clone())),
+        // Nobody gets here without what [`missing`] asks for.
+        Credentials::Managed(None) => return Err(ISSUER_NEEDED.to_owned()),
         Credentials::PodIdentity { .. } => {
-            let account = surroundings
-                .account
-                .as_ref()
-                .ok_or("--account is needed: aws sts get-caller-identity --query Account --output text")?;
+            let account = surroundings.account.as_ref().ok_or(ACCOUNT_NEEDED)?;
             by_association(&pipeline.spec.cluster_name, account, &Subject::of(pipeline)?)
         }
-        Credentials::Ambient => return Ok(None),
+        Credentials::Ambient | Credentials::NotNeeded => return Ok(None),
     };
     Ok(Some(trust))
 }
 
 /// <https://docs.aws.amazon.com/eks/latest/userguide/associate-service-account-role.html>
-fn by_token(role: &str, Issuer(issuer): &Issuer, subject: &Subject<'_>) -> Result<Value, String> {
+///
+/// # Errors
+/// When `role` is no ARN, or the pipeline's namespace no name of one.
+pub(crate) fn by_token(
+    role: &str,
+    Issuer(issuer): &Issuer,
+    pipeline: &TracingPipeline,
+) -> Result<Value, String> {
+    let subject = Subject::of(pipeline)?;
     // A provider is of the account and the partition of the roles that trust it.
     let mut parts = role.split(':').skip(1);
     let (Some(partition), Some(account)) = (parts.next(), parts.nth(2)) else {
@@ -98,7 +119,7 @@ fn by_token(role: &str, Issuer(issuer): &Issuer, subject: &Subject<'_>) -> Resul
         "Action": "sts:AssumeRoleWithWebIdentity",
         "Condition": { "StringEquals": {
             format!("{issuer}:sub"): format!("system:serviceaccount:{}:{}", subject.namespace, subject.account),
-            format!("{issuer}:aud"): "sts.amazonaws.com",
+            format!("{issuer}:aud"): AUDIENCE,
         } },
     }))
 }
@@ -119,7 +140,8 @@ fn by_association(cluster: &str, Account(account): &Account, subject: &Subject<'
     })
 }
 
-fn document(statements: &[Value]) -> Value {
+/// Statements as a policy.
+pub(crate) fn document(statements: &[Value]) -> Value {
     json!({ "Version": LANGUAGE, "Statement": statements })
 }
 
@@ -164,7 +186,19 @@ impl Account {
     }
 }
 
+impl Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 // === impl Issuer ===
+
+impl Display for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl Issuer {
     /// Takes the URL as EKS prints it and as tokens hold it (`iss`).

@@ -1,12 +1,14 @@
 //! The tracepipe operator: one TracingPipeline in, one trace collector on every node out.
 //!
 //! The way of a resource: `reconcile` (one pass: observe, `validate`, `plan`, `apply`, `report`). What decides is pure:
-//! `validate`, `collector_config`, `plan`, `iam`, `drift`, `ownership`, `rollout`, `report`. What acts is thin: `apply`,
-//! `cluster` (calls), `watches`, `controller` (when to look), `health`. Start reading at `reconcile::pass`.
+//! `validate`, `collector_config`, `plan`, `iam`, `managed_role`, `drift`, `ownership`, `rollout`, `report`. What acts is
+//! thin: `apply`, `cluster` (calls to Kubernetes), `identity`, `aws` (calls to AWS), `watches`, `controller` (when to
+//! look), `health`. Start reading at `reconcile::pass`.
 
 #![cfg_attr(
     test,
     allow(
+        clippy::disallowed_methods,
         clippy::needless_pass_by_value,
         clippy::type_complexity,
         clippy::wildcard_enum_match_arm,
@@ -15,7 +17,10 @@
 )]
 
 mod apply;
+mod aws;
+mod cleanup;
 mod cli;
+mod clock;
 mod cluster;
 mod collector_config;
 mod controller;
@@ -23,9 +28,12 @@ mod drift;
 mod facts;
 mod health;
 mod iam;
+mod identity;
+mod managed_role;
 mod metrics;
 mod names;
 mod offline;
+mod operator_policy;
 mod ownership;
 mod plan;
 mod reconcile;
@@ -45,11 +53,13 @@ use clap::Parser;
 use futures_util::FutureExt;
 use http::{HeaderValue, header};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use cli::{Arguments, Command, LogFormat, RunArguments};
+use cli::{Arguments, CleanupArguments, Command, LogFormat, RunArguments};
 use offline::Outcome;
+use settings::Facts;
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
@@ -57,6 +67,8 @@ fn main() -> ExitCode {
         Command::Crd => print_crd(),
         Command::Validate(arguments) => offline::check(&arguments),
         Command::Render(arguments) => offline::render(&arguments),
+        Command::IamPolicy(arguments) => offline::iam_policy(&arguments),
+        Command::Cleanup(arguments) => cleanup(&arguments).map(|()| Outcome::Accepted),
     };
     match outcome {
         Ok(Outcome::Accepted) => ExitCode::SUCCESS,
@@ -77,19 +89,10 @@ fn print_crd() -> anyhow::Result<Outcome> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn run(arguments: &RunArguments) -> anyhow::Result<()> {
-    init_log(arguments);
-    rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .map_err(|_| anyhow::anyhow!("a TLS provider was chosen before"))?;
+    init_log(arguments.log_level, arguments.log_format);
     let settings = arguments.settings()?;
     let health = health::Health::bind(arguments.health_address, arguments.metrics_address).await?;
-    let mut config = kube::Config::infer()
-        .await
-        .context("no cluster: neither a service account nor a kubeconfig")?;
-    // For audit logs and an administrator's flow schemas.
-    let agent = HeaderValue::from_static(concat!("tracepipe-operator/", env!("CARGO_PKG_VERSION")));
-    config.headers.push((header::USER_AGENT, agent));
-    let client = kube::Client::try_from(config)?;
+    let client = connect().await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = async move {
@@ -108,15 +111,35 @@ async fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     .await
 }
 
-fn init_log(arguments: &RunArguments) {
-    let level = arguments.log_level;
+#[tokio::main(flavor = "current_thread")]
+async fn cleanup(arguments: &CleanupArguments) -> anyhow::Result<()> {
+    init_log(LevelFilter::INFO, arguments.log_format);
+    let client = connect().await?;
+    let context = reconcile::Context::new(client.clone(), arguments.settings()?, Facts::default());
+    Box::pin(cleanup::run(&client, &context, arguments)).await
+}
+
+async fn connect() -> anyhow::Result<kube::Client> {
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("a TLS provider was chosen before"))?;
+    let mut config = kube::Config::infer()
+        .await
+        .context("no cluster: neither a service account nor a kubeconfig")?;
+    // For audit logs and an administrator's flow schemas.
+    let agent = HeaderValue::from_static(concat!("tracepipe-operator/", env!("CARGO_PKG_VERSION")));
+    config.headers.push((header::USER_AGENT, agent));
+    Ok(kube::Client::try_from(config)?)
+}
+
+fn init_log(level: LevelFilter, format: LogFormat) {
     // The libraries' own lines would bury ours.
     let filter = tracing_subscriber::filter::Targets::new()
-        .with_default(level.min(tracing_subscriber::filter::LevelFilter::WARN))
+        .with_default(level.min(LevelFilter::WARN))
         .with_target("tracepipe_operator", level);
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    match arguments.log_format {
+    match format {
         LogFormat::Json => registry.with(layer.json()).init(),
         LogFormat::Text => registry.with(layer).init(),
     }

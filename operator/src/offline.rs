@@ -7,10 +7,12 @@ use anyhow::Context as _;
 use serde_json::Value;
 use tracepipe_crds::TracingPipeline;
 
-use crate::cli::{Output, RenderArguments, ValidateArguments};
+use crate::cli::{IamPolicyArguments, Output, RenderArguments, ValidateArguments};
 use crate::iam;
+use crate::operator_policy;
 use crate::plan::plan;
-use crate::validate::validate;
+use crate::settings::{Facts, ManagedRoles, Settings};
+use crate::validate::{validate, wants_managed_role};
 
 /// Stands for the one that a cluster's nodes name.
 const ANY_REGION: &str = "us-east-1";
@@ -29,7 +31,7 @@ pub(crate) enum Outcome {
 /// # Errors
 /// When the file cannot be read or the answer not be written.
 pub(crate) fn check(arguments: &ValidateArguments) -> anyhow::Result<Outcome> {
-    let settings = arguments.settings()?;
+    let mut settings = arguments.settings()?;
     let mut facts = arguments.cluster.facts();
     let Some(pipelines) = read(&arguments.file)? else {
         return Ok(Outcome::Refused);
@@ -43,6 +45,13 @@ pub(crate) fn check(arguments: &ValidateArguments) -> anyhow::Result<Outcome> {
             "note: no region is given; the cluster's nodes have to name one"
         )?;
         facts.region_of_nodes = Some(ANY_REGION.to_owned());
+    }
+    if settings.managed_roles.is_none() && pipelines.iter().any(wants_managed_role) {
+        writeln!(
+            std::io::stderr(),
+            "note: no roleArn is given; the operator makes the role, if its chart has aws.clusterName"
+        )?;
+        settings.managed_roles = Some(any_roles());
     }
     for pipeline in &pipelines {
         match validate(pipeline, &settings, &facts) {
@@ -61,11 +70,14 @@ pub(crate) fn check(arguments: &ValidateArguments) -> anyhow::Result<Outcome> {
 /// # Errors
 /// As [`check`].
 pub(crate) fn render(arguments: &RenderArguments) -> anyhow::Result<Outcome> {
-    let settings = arguments.settings()?;
-    let mut facts = arguments.cluster.facts();
-    if arguments.output() == Output::Iam {
+    let mut settings = arguments.settings()?;
+    let mut facts = arguments.facts();
+    match arguments.output() {
         // Policies of a role are of no region.
-        facts.region_of_nodes.get_or_insert_with(|| ANY_REGION.to_owned());
+        Output::Iam => drop(facts.region_of_nodes.get_or_insert_with(|| ANY_REGION.to_owned())),
+        // The configuration is the same whatever the role is called.
+        Output::CollectorConfig => drop(settings.managed_roles.get_or_insert_with(any_roles)),
+        Output::Manifests => {}
     }
     let Some(pipelines) = read(&arguments.file)? else {
         return Ok(Outcome::Refused);
@@ -73,6 +85,13 @@ pub(crate) fn render(arguments: &RenderArguments) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::Accepted;
     let mut out = std::io::stdout();
     for pipeline in &pipelines {
+        if arguments.output() != Output::CollectorConfig
+            && let Some(missing) = missing_for_role(pipeline, &settings, &facts)
+        {
+            outcome = Outcome::Refused;
+            complain(pipeline, missing)?;
+            continue;
+        }
         let accepted = match validate(pipeline, &settings, &facts) {
             Ok(accepted) => accepted,
             Err(refusal) => {
@@ -100,6 +119,44 @@ pub(crate) fn render(arguments: &RenderArguments) -> anyhow::Result<Outcome> {
         }
     }
     Ok(outcome)
+}
+
+/// Stands for the administrator's.
+fn any_roles() -> ManagedRoles {
+    ManagedRoles {
+        cluster: "any".to_owned(),
+        path_prefix: "/".to_owned(),
+        boundary: None,
+    }
+}
+
+/// What a role that the operator makes cannot be named without.
+fn missing_for_role(pipeline: &TracingPipeline, settings: &Settings, facts: &Facts) -> Option<&'static str> {
+    if !wants_managed_role(pipeline) {
+        return None;
+    }
+    if settings.managed_roles.is_none() {
+        return Some("--cluster-name is needed, as the chart's aws.clusterName: the operator makes the role");
+    }
+    iam::missing(facts)
+}
+
+/// Prints the policy of the operator's own role, or the boundary of the roles that it makes.
+///
+/// # Errors
+/// When the answer cannot be written.
+pub(crate) fn iam_policy(arguments: &IamPolicyArguments) -> anyhow::Result<Outcome> {
+    let document = if arguments.boundary {
+        operator_policy::boundary()
+    } else {
+        operator_policy::document(
+            &arguments.partition,
+            &arguments.account,
+            &arguments.managed_roles(),
+        )
+    };
+    writeln!(std::io::stdout(), "{document:#}")?;
+    Ok(Outcome::Accepted)
 }
 
 /// The TracingPipelines of a file; None when it has been said why there are none.

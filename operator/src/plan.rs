@@ -1,6 +1,6 @@
 //! What shall exist for a pipeline: pure, and it cannot fail. Same pipeline, same settings, same facts: same bytes.
 
-mod credentials;
+pub(crate) mod credentials;
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use tracepipe_crds::{Persistence, ResourceAmounts, TracingPipeline, TracingPipel
 
 use crate::names::{self, APPLIED_ANNOTATION, CONTAINER, REVISION_LABEL, ROLE_ANNOTATION};
 use crate::settings::Settings;
-use crate::validate::{Accepted, Credentials};
+use crate::validate::Accepted;
 
 /// The volume of [`names::DECISIONS_FOLDER`].
 const DECISIONS_VOLUME: &str = "decisions";
@@ -174,7 +174,7 @@ fn merge(into: &mut Value, from: Value) {
 
 fn service_account(accepted: &Accepted) -> Value {
     let mut account = json!({ "automountServiceAccountToken": false });
-    if let Credentials::Role(role) = &accepted.credentials {
+    if let Some(role) = accepted.credentials.role_arn() {
         account["metadata"] = json!({ "annotations": { ROLE_ANNOTATION: role } });
     }
     account

@@ -7,22 +7,25 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{Api, PartialObjectMeta, Patch, PatchParams};
 use kube::runtime::controller::Action;
-use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource, ResourceExt};
 use serde_json::json;
 use tracepipe_crds::{TracingPipeline, TracingPipelineStatus};
 
 use crate::apply::{Applied, Children, apply, prune};
+use crate::aws::Aws;
+use crate::clock::Clock;
 use crate::cluster::{Error, Namespace};
 use crate::facts::{self, PodFacts};
+use crate::identity::{self, KnownAccount, Subject};
 use crate::metrics::Metrics;
 use crate::names::MANAGER;
 use crate::plan::{Kind, plan};
 use crate::report::{self, Findings, Happening, Progress};
 use crate::rollout::{Evidence, judge, misses_pods, still_refused};
 use crate::settings::{Facts, Settings};
-use crate::validate::validate;
-use crate::watches::Stores;
+use crate::validate::{Credentials, validate, wants_managed_role};
+use crate::watches::{Nodes, Pods, Stores};
 
 /// A pipeline that rests is looked at this often, in case an event was lost, give or take [`jitter`].
 const RESYNC: Duration = Duration::from_secs(600);
@@ -52,6 +55,14 @@ pub(crate) struct Context {
     pub(crate) memory: Mutex<BTreeMap<String, Memory>>,
     /// Per DaemonSet, the last refusal of a pod and when it was read.
     pub(crate) refusals: Mutex<BTreeMap<String, (Timestamp, Option<Refusal>)>>,
+    /// AWS, for the roles of pipelines.
+    pub(crate) aws: Arc<Aws>,
+    /// The account that the operator works in.
+    pub(crate) account: Mutex<KnownAccount>,
+    /// The time.
+    pub(crate) clock: Clock,
+    /// Since when this operator runs.
+    pub(crate) started: Timestamp,
 }
 
 /// What is remembered of a pipeline between passes.
@@ -61,6 +72,8 @@ pub(crate) struct Memory {
     pub(crate) failures: u32,
     /// Objects that an apply could not make as they shall be, each with the plan's hash and the state that it left.
     pub(crate) unmoved: BTreeMap<Kind, (Option<String>, String)>,
+    /// Of the collectors' identity.
+    pub(crate) identity: identity::Memory,
     last_pass: Option<Timestamp>,
     last_write: Option<Timestamp>,
     progress: Option<Progress>,
@@ -97,34 +110,66 @@ type Refusal = (Timestamp, String);
 /// A pipeline as it is watched.
 type Watched = PartialObjectMeta<TracingPipeline>;
 
-/// Looks at one pipeline and does what is needed.
+/// [`look`], as the controller calls it.
 pub(crate) async fn reconcile(pipeline: Arc<Watched>, context: Arc<Context>) -> Result<Action, PassError> {
     let name = pipeline.name_any();
     let namespace = pipeline.namespace().unwrap_or_default();
-    let key = key_of(&namespace, &name);
+    let again = look(&namespace, &name, &context).await?;
+    Ok(again.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Looks at one pipeline and does what is needed. Answers when to look again, None: when it has changed.
+///
+/// # Errors
+/// What kept the pass from its end.
+pub(crate) async fn look(
+    namespace: &str,
+    name: &str,
+    context: &Context,
+) -> Result<Option<Duration>, PassError> {
+    let key = key_of(namespace, name);
+    let api: Api<TracingPipeline> = Api::namespaced(context.client.clone(), namespace);
     // Without its nodes every pipeline would look unready, without its pods every ConfigMap unused.
     if !context.stores.listed() {
-        return Ok(Action::requeue(PAUSE));
+        if let Some(why) = context.stores.forbidden()
+            && let Some(pipeline) = api.get_opt(name).await?
+        {
+            context.say_forbidden(&pipeline, &why, &api).await?;
+            return Ok(Some(UNSETTLED));
+        }
+        return Ok(Some(PAUSE));
     }
-    if let Some(pause) = context.remember(&key, |memory| memory.pause(Timestamp::now())) {
-        return Ok(Action::requeue(pause));
+    if let Some(pause) = context.remember(&key, |memory| memory.pause(context.clock.now())) {
+        return Ok(Some(pause));
     }
-    let api: Api<TracingPipeline> = Api::namespaced(context.client.clone(), &namespace);
     // The cache may be older than our own last write; what is decided below rests on what is true now.
-    let Some(pipeline) = api.get_opt(&name).await? else {
-        context.gone(&namespace, &name);
-        return Ok(Action::await_change());
+    let Some(pipeline) = api.get_opt(name).await? else {
+        context.gone(namespace, name);
+        return Ok(None);
+    };
+    let subject = Subject {
+        pipeline: &pipeline,
+        api: &api,
+        context,
     };
     // Children go with their owner. Whatever were applied now would be a new one for the collector to remove.
-    if pipeline.meta().deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
+    let outcome = if pipeline.meta().deletion_timestamp.is_some() {
+        let again = identity::wind_up(&subject).await;
+        again.map(|again| again.map(|again| Duration::try_from(again).unwrap_or(PAUSE).max(PAUSE)))
+    } else {
+        pass(&subject).await.map(Some)
+    };
+    if let Err(PassError::Api(Error::Api(answer))) = &outcome
+        && answer.code == 403
+    {
+        context.say_forbidden(&pipeline, &answer.message, &api).await?;
     }
-    let again = pass(&pipeline, &api, &context).await?;
+    let again = outcome?;
     context.remember(&key, |memory| {
         memory.failures = 0;
-        memory.last_pass = Some(Timestamp::now());
+        memory.last_pass = Some(context.clock.now());
     });
-    Ok(Action::requeue(again))
+    Ok(again)
 }
 
 /// What is done after a failure: nobody else waits for it.
@@ -132,40 +177,63 @@ pub(crate) async fn reconcile(pipeline: Arc<Watched>, context: Arc<Context>) -> 
 pub(crate) fn after_failure(pipeline: Arc<Watched>, error: &PassError, context: Arc<Context>) -> Action {
     let namespace = pipeline.namespace().unwrap_or_default();
     let name = pipeline.name_any();
-    let failures = context.remember(&key_of(&namespace, &name), |memory| {
+    Action::requeue(failed(&namespace, &name, error, &context))
+}
+
+/// Answers when to try again.
+pub(crate) fn failed(namespace: &str, name: &str, error: &PassError, context: &Context) -> Duration {
+    let failures = context.remember(&key_of(namespace, name), |memory| {
         memory.failures = memory.failures.saturating_add(1);
-        memory.last_pass = Some(Timestamp::now());
+        memory.last_pass = Some(context.clock.now());
         memory.failures
     });
     context.metrics.failed();
     let wait = RETRY_MIN.saturating_mul(1 << failures.min(9)).min(RETRY_MAX);
     tracing::warn!(namespace, name, %error, retry_seconds = wait.as_secs(), "the pass failed");
-    Action::requeue(wait)
+    wait
 }
 
 /// Answers when to look again.
-async fn pass(
-    pipeline: &TracingPipeline,
-    api: &Api<TracingPipeline>,
-    context: &Context,
-) -> Result<Duration, PassError> {
+async fn pass(subject: &Subject<'_>) -> Result<Duration, PassError> {
+    let Subject {
+        pipeline,
+        api,
+        context,
+    } = *subject;
     let namespace = Namespace::new(context.client.clone(), pipeline.namespace().unwrap_or_default());
     let nodes = context.stores.nodes();
-    let facts = Facts {
-        // A node that says otherwise, or none at all, changes nothing for a pipeline that has its region.
-        region_of_nodes: known_region(pipeline).or_else(|| facts::region_of(&nodes)),
-        ..context.facts.clone()
-    };
+    let facts = context.facts(pipeline, facts::region_of(&nodes)).await;
     let config = validate(pipeline, &context.settings, &facts);
     let planned = config
         .as_ref()
         .ok()
         .map(|accepted| plan(pipeline, accepted, &context.settings));
-    let children = Children::observe(pipeline, planned.as_ref(), &namespace).await?;
-    let applied = match (&planned, children.conflicts.is_empty()) {
+    let mut children = Children::observe(pipeline, planned.as_ref(), &namespace).await?;
+    let may_write = children.conflicts.is_empty();
+    let accepted = config.as_ref().ok().filter(|_| may_write);
+    let mut happenings = Vec::new();
+    let mut hold = None;
+    if let Some(accepted) = accepted {
+        happenings = identity::ensure(subject, &accepted.credentials).await?;
+        let live = children.get(Kind::DaemonSet);
+        hold = identity::hold(subject, &accepted.credentials, live, context.clock.now());
+        if hold.is_some() {
+            children.hold_pods();
+        }
+    }
+    let applied = match (&planned, may_write) {
         (Some(planned), true) => apply(pipeline, planned, children, &namespace, context).await?,
         _ => Applied::untouched(children),
     };
+    if let Some(accepted) = accepted.filter(|_| applied.failure.is_none()) {
+        identity::prove(
+            subject,
+            &accepted.credentials,
+            accepted.region.as_deref(),
+            &namespace,
+        )
+        .await?;
+    }
     let daemon_set = applied.daemon_set.as_ref();
     let revision = match (&planned, daemon_set) {
         (Some(planned), _) => planned.revision.as_str(),
@@ -182,11 +250,24 @@ async fn pass(
         nodes: &nodes,
         collector: &pipeline.spec.collector,
         refused: None,
-        now: Timestamp::now(),
+        now: context.clock.now(),
     };
     let refused = refused(&evidence, &namespace, context).await?;
     evidence.refused = refused.as_deref();
-    let rollout = judge(&evidence);
+    let mut rollout = judge(&evidence);
+    if hold.is_some() {
+        rollout.wait_for_identity();
+    }
+    // Until then the DaemonSet controller may still make a pod that mounts an old one, or uses an old role.
+    let settled = applied.is_whole() && rollout.complete;
+    let mut roles = subject.recorded_or_wanted(accepted);
+    if let Some(accepted) = accepted.filter(|_| settled) {
+        let used = accepted.credentials.managed().map(|role| role.arn.as_str());
+        let (left, told) = identity::retire(subject, used, roles).await?;
+        roles = left;
+        happenings.extend(told);
+    }
+    let identity = accepted.map(|accepted| context.judge_identity(subject, &accepted.credentials));
     let findings = Findings {
         pipeline,
         settings: &context.settings,
@@ -198,19 +279,28 @@ async fn pass(
         revision,
         conflicts: &applied.conflicts,
         failure: applied.failure.as_deref(),
+        identity: identity.as_ref(),
+        managed_roles: &roles,
         rollout: &rollout,
         now: evidence.now,
     };
     let written_in = report(&findings, api, context).await?;
-    for happening in &applied.happenings {
+    for happening in happenings.iter().chain(&applied.happenings) {
         context.publish(pipeline, happening).await;
     }
-    // Until then the DaemonSet controller may still make a pod that mounts an old one.
-    let settled = applied.is_whole() && rollout.complete;
     if let Some(planned) = planned.as_ref().filter(|_| settled) {
         prune(pipeline, planned, pods.iter().chain(&other_pods), &namespace).await?;
     }
-    Ok(look_again(&findings, written_in))
+    let of_identity = accepted.and_then(|accepted| {
+        let now = context.clock.now();
+        let next = identity::look_again(subject, &accepted.credentials, now);
+        // What was waited for may have come.
+        let held = hold
+            .filter(|_| !identity::is_proven(subject, now))
+            .or(hold.map(|_| SignedDuration::ZERO));
+        [next, held].into_iter().flatten().min()
+    });
+    Ok(look_again(&findings, written_in, of_identity))
 }
 
 /// The region that this pipeline was found to be in before.
@@ -276,7 +366,7 @@ async fn report(
         Some(wait) if wait.is_zero() => wait,
         Some(wait) => return Ok(Some(wait)),
     };
-    write_status(pipeline, &new, api).await?;
+    context.write_status(pipeline, &new, api).await?;
     context.remember(&key, |memory| memory.last_write = Some(findings.now));
     for happening in report::happenings(&old, &new) {
         context.publish(pipeline, &happening).await;
@@ -284,27 +374,15 @@ async fn report(
     Ok(Some(wait).filter(|wait| !wait.is_zero()))
 }
 
-async fn write_status(
-    pipeline: &TracingPipeline,
-    new: &TracingPipelineStatus,
-    api: &Api<TracingPipeline>,
-) -> Result<(), PassError> {
-    let status = report::merge_patch(pipeline.status.as_ref(), new).map_err(Error::SerdeError)?;
-    let patch = json!({ "metadata": { "uid": pipeline.uid() }, "status": status });
-    let params = PatchParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    api.patch_status(&pipeline.name_any(), &params, &Patch::Merge(patch))
-        .await?;
-    Ok(())
-}
-
-fn look_again(findings: &Findings<'_>, written_in: Option<SignedDuration>) -> Duration {
+fn look_again(
+    findings: &Findings<'_>,
+    written_in: Option<SignedDuration>,
+    of_identity: Option<SignedDuration>,
+) -> Duration {
     // What is in somebody else's hands may go without an event that is ours.
     let rests = !report::works(findings) && findings.conflicts.is_empty();
     let base = if rests { jitter(RESYNC) } else { UNSETTLED };
-    [findings.rollout.look_again, written_in]
+    [findings.rollout.look_again, written_in, of_identity]
         .into_iter()
         .flatten()
         .filter_map(|wait| Duration::try_from(wait).ok())
@@ -328,6 +406,112 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Context {
+    /// One that has seen nothing yet.
+    pub(crate) fn new(client: Client, settings: Settings, facts: Facts) -> Self {
+        let reporter = Reporter {
+            controller: MANAGER.to_owned(),
+            instance: std::env::var("HOSTNAME").ok(),
+        };
+        let clock = Clock::default();
+        Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            aws: Arc::new(Aws::new(settings.region.clone())),
+            client,
+            settings,
+            stores: Stores {
+                nodes: Nodes::new(),
+                pods: Pods::default(),
+            },
+            metrics: Arc::default(),
+            facts,
+            memory: Mutex::default(),
+            refusals: Mutex::default(),
+            account: Mutex::default(),
+            started: clock.now(),
+            clock,
+        }
+    }
+
+    /// What the plan of a pipeline rests on besides its spec.
+    async fn facts(&self, pipeline: &TracingPipeline, region_of_nodes: Option<String>) -> Facts {
+        // A node that says otherwise, or none at all, changes nothing for a pipeline that has its region.
+        let region_of_nodes = known_region(pipeline).or(region_of_nodes);
+        let aws = if wants_managed_role(pipeline) && self.settings.managed_roles.is_some() {
+            identity::account(pipeline, region_of_nodes.as_deref(), self).await
+        } else {
+            None
+        };
+        Facts {
+            region_of_nodes,
+            aws,
+            ..self.facts.clone()
+        }
+    }
+
+    /// ARN of the role that a pipeline would have, if the operator makes it.
+    pub(crate) async fn role_of(&self, pipeline: &TracingPipeline) -> Option<String> {
+        let region = facts::region_of(&self.stores.nodes());
+        let facts = self.facts(pipeline, region).await;
+        let accepted = validate(pipeline, &self.settings, &facts).ok()?;
+        Some(accepted.credentials.managed()?.arn.clone())
+    }
+
+    fn judge_identity(&self, subject: &Subject<'_>, credentials: &Credentials) -> identity::Verdict {
+        let has_issuer = self.facts.issuer.is_some();
+        let key = key_of(
+            &subject.pipeline.namespace().unwrap_or_default(),
+            &subject.pipeline.name_any(),
+        );
+        let now = self.clock.now();
+        self.account(|account| {
+            self.remember(&key, |memory| {
+                identity::verdict(credentials, has_issuer, account, &memory.identity, now)
+            })
+        })
+    }
+
+    /// Reads and changes what is known of the account.
+    pub(crate) fn account<T>(&self, change: impl FnOnce(&mut KnownAccount) -> T) -> T {
+        change(&mut lock(&self.account))
+    }
+
+    /// Tells of a right that the operator lacks. Without that to the status, an event and the log are left.
+    async fn say_forbidden(
+        &self,
+        pipeline: &TracingPipeline,
+        why: &str,
+        api: &Api<TracingPipeline>,
+    ) -> Result<(), PassError> {
+        let old = pipeline.status.clone().unwrap_or_default();
+        let new = report::forbidden(pipeline, why, self.clock.now());
+        self.metrics.status(pipeline, &new);
+        if old.conditions == new.conditions {
+            return Ok(());
+        }
+        for happening in report::happenings(&old, &new) {
+            self.publish(pipeline, &happening).await;
+        }
+        self.write_status(pipeline, &new, api).await
+    }
+
+    /// Makes the status what `new` is.
+    pub(crate) async fn write_status(
+        &self,
+        pipeline: &TracingPipeline,
+        new: &TracingPipelineStatus,
+        api: &Api<TracingPipeline>,
+    ) -> Result<(), PassError> {
+        let status = report::merge_patch(pipeline.status.as_ref(), new).map_err(Error::SerdeError)?;
+        let patch = json!({ "metadata": { "uid": pipeline.uid() }, "status": status });
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        api.patch_status(&pipeline.name_any(), &params, &Patch::Merge(patch))
+            .await?;
+        Ok(())
+    }
+
     /// Forgets a pipeline that is gone.
     pub(crate) fn gone(&self, namespace: &str, name: &str) {
         let mut memory = lock(&self.memory);
@@ -342,7 +526,7 @@ impl Context {
     }
 
     /// An event is for people: when it cannot be written, the status still says the same.
-    async fn publish(&self, pipeline: &TracingPipeline, happening: &Happening) {
+    pub(crate) async fn publish(&self, pipeline: &TracingPipeline, happening: &Happening) {
         let event = Event {
             type_: if happening.warning {
                 EventType::Warning

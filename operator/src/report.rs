@@ -11,10 +11,12 @@ use tracepipe_crds::{
     TracingPipelineStatus, TrafficPolicy,
 };
 
+use crate::facts::shortened;
+use crate::identity;
 use crate::names;
 use crate::rollout::Verdict;
 use crate::settings::Settings;
-use crate::validate::{Accepted, Credentials, Refusal};
+use crate::validate::{Accepted, Refusal};
 
 /// A rollout in which nothing gets better for this long is stuck: as the progress deadline of a Deployment.
 const PROGRESS_DEADLINE: SignedDuration = SignedDuration::from_secs(600);
@@ -38,6 +40,10 @@ pub(crate) struct Findings<'a> {
     pub(crate) conflicts: &'a [String],
     /// Why something could not be applied.
     pub(crate) failure: Option<&'a str>,
+    /// The identity's verdict; None when nothing was done about it in this pass.
+    pub(crate) identity: Option<&'a identity::Verdict>,
+    /// Roles that there may be.
+    pub(crate) managed_roles: &'a [String],
     /// The pods' verdict.
     pub(crate) rollout: &'a Verdict,
     /// The time.
@@ -102,7 +108,12 @@ pub(crate) fn works(findings: &Findings<'_>) -> bool {
 }
 
 fn waits_for_a_change(findings: &Findings<'_>) -> bool {
-    findings.config.is_err() || !findings.conflicts.is_empty()
+    findings.config.is_err() || !findings.conflicts.is_empty() || refused_identity(findings).is_some()
+}
+
+/// The identity, when somebody has to do something about it.
+fn refused_identity<'a>(findings: &Findings<'a>) -> Option<&'a identity::Verdict> {
+    findings.identity.filter(|identity| identity.ready == Some(false))
 }
 
 /// The status that the findings make.
@@ -127,12 +138,77 @@ pub(crate) fn status(findings: &Findings<'_>, progress: &Progress) -> TracingPip
             .or(old.endpoints)
             .filter(|_| findings.conflicts.is_empty()),
         identity: accepted
-            .map(|accepted| identity(findings.pipeline, accepted))
-            .or(old.identity),
+            .map(|accepted| identity_status(findings.pipeline, accepted))
+            .or(old.identity)
+            .map(|identity| IdentityStatus {
+                managed_roles: findings.managed_roles.to_vec(),
+                ..identity
+            }),
         collector: Some(collector(findings, old.collector)),
         effective: accepted
             .map(|accepted| effective(findings.pipeline, accepted))
             .or(old.effective),
+    }
+}
+
+/// The status of a resource that is being deleted, or whose operator was: why its role is there, or no longer.
+pub(crate) fn ending(
+    pipeline: &TracingPipeline,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) -> TracingPipelineStatus {
+    amended(
+        pipeline,
+        &[
+            (types::READY, reason, message),
+            (types::IDENTITY_READY, reason, message),
+        ],
+        now,
+    )
+}
+
+/// The status of a resource that the operator cannot work on for want of a right.
+pub(crate) fn forbidden(pipeline: &TracingPipeline, why: &str, now: Timestamp) -> TracingPipelineStatus {
+    let message = format!(
+        "the API server does not let the operator do its work: {}; the chart's Roles allow it",
+        shortened(why)
+    );
+    let said = [
+        (types::READY, reasons::APPLY_FAILED, message.as_str()),
+        (types::STALLED, reasons::APPLY_FAILED, message.as_str()),
+    ];
+    amended(pipeline, &said, now)
+}
+
+/// The status as it is, but for conditions (type, reason, message) that say what holds the resource up: Ready and what
+/// belongs to it are False, what is only there while it is so is True.
+fn amended(pipeline: &TracingPipeline, said: &[(&str, &str, &str)], now: Timestamp) -> TracingPipelineStatus {
+    let old = pipeline.status.clone().unwrap_or_default();
+    let generation = pipeline.metadata.generation.unwrap_or(0);
+    let progress = Progress::next(None, generation, "", None, now);
+    let mut conditions = Conditions {
+        old: &old.conditions,
+        new: Vec::new(),
+        progress: &progress,
+        generation,
+        now,
+    };
+    for &(kind, reason, message) in said {
+        let status = if kind == types::STALLED { "True" } else { "False" };
+        conditions.set(kind, status, reason, message);
+    }
+    let mut new = conditions.new;
+    let others = old.conditions.iter().filter(|one| {
+        let replaced = new.iter().any(|other| other.type_ == one.type_);
+        !replaced && one.type_ != types::RECONCILING
+    });
+    let others: Vec<Condition> = others.cloned().collect();
+    new.extend(others);
+    TracingPipelineStatus {
+        observed_generation: generation,
+        conditions: new,
+        ..old
     }
 }
 
@@ -211,7 +287,12 @@ fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
 
 fn happening(condition: &Condition) -> Option<Happening> {
     let warning = match (condition.type_.as_str(), condition.status.as_str()) {
-        (types::CONFIG_ACCEPTED, "False") | (types::CONFLICTED, "True") => true,
+        (types::IDENTITY_READY, "False") => {
+            ![reasons::DELETING, reasons::UNINSTALLED].contains(&condition.reason.as_str())
+        }
+        (types::CONFIG_ACCEPTED, "False") | (types::CONFLICTED | types::POLICY_DRIFT, "True") => true,
+        (types::IDENTITY_READY, "True") => false,
+        (types::IDENTITY_READY, _) if condition.reason == reasons::AWS_UNREACHABLE => true,
         (types::COLLECTOR_AVAILABLE, "True") => false,
         (types::COLLECTOR_AVAILABLE, _) => {
             if condition.reason == reasons::NOT_APPLIED {
@@ -250,6 +331,14 @@ impl Conditions<'_> {
         });
     }
 
+    /// What it was, or Unknown.
+    fn keep(&mut self, kind: &str, reason: &str, message: &str) {
+        match find(self.old, kind) {
+            Some(old) => self.set(kind, &old.status, &old.reason, &old.message),
+            None => self.set(kind, "Unknown", reason, message),
+        }
+    }
+
     fn fill(&mut self, findings: &Findings<'_>) {
         let rollout = findings.rollout;
         let stuck = self.is_stuck(findings);
@@ -274,13 +363,33 @@ impl Conditions<'_> {
             ),
             Err(refusal) => self.set(types::CONFIG_ACCEPTED, "False", refusal.reason, &refusal.message),
         }
-        let (identity, why) = identity_reason(findings.pipeline);
-        self.set(types::IDENTITY_READY, "Unknown", identity, why);
+        match findings.identity {
+            Some(identity) => {
+                self.set(
+                    types::IDENTITY_READY,
+                    identity.status(),
+                    identity.reason,
+                    &identity.message,
+                );
+            }
+            None => self.keep(
+                types::IDENTITY_READY,
+                reasons::NOT_VERIFIED,
+                "nothing is done about it while the rest is not in order",
+            ),
+        }
         let available = if rollout.complete { "True" } else { "False" };
         self.set(types::COLLECTOR_AVAILABLE, available, rolling, &rollout.message);
         if !findings.conflicts.is_empty() {
             let message = conflict_message(findings.conflicts);
             self.set(types::CONFLICTED, "True", reasons::CONFLICTED, &message);
+        }
+        if let Some(identity) = findings.identity.filter(|one| !one.foreign.is_empty()) {
+            let message = format!(
+                "the role has policies that are not the operator's, which leaves them: {}",
+                identity.foreign.join(", ")
+            );
+            self.set(types::POLICY_DRIFT, "True", reasons::FOREIGN_POLICIES, &message);
         }
         if ready {
             return;
@@ -299,12 +408,17 @@ impl Conditions<'_> {
         }
         let progress = self.progress;
         let was_stuck = |old: &Condition| {
-            let waited = [
-                reasons::CONFLICTED,
-                reasons::INVALID_CONFIG,
-                reasons::REGION_UNKNOWN,
+            let stuck = [
+                reasons::APPLY_FAILED,
+                reasons::ROLLOUT_STUCK,
+                reasons::ROLLING_OUT,
+                reasons::IMAGE_PULL,
+                reasons::CRASH_LOOP,
+                reasons::FORBIDDEN,
+                reasons::NOT_APPLIED,
+                reasons::WAITING_FOR_IDENTITY,
             ];
-            old.observed_generation == Some(self.generation) && !waited.contains(&old.reason.as_str())
+            old.observed_generation == Some(self.generation) && stuck.contains(&old.reason.as_str())
         };
         let before = !progress.seen && find(self.old, types::STALLED).is_some_and(was_stuck);
         before || self.now.duration_since(progress.since) >= PROGRESS_DEADLINE
@@ -323,6 +437,9 @@ fn verdict(findings: &Findings<'_>, rolling: &'static str) -> (bool, &'static st
     if let Some(failure) = findings.failure {
         return (false, reasons::APPLY_FAILED, failure.to_owned());
     }
+    if let Some(identity) = refused_identity(findings) {
+        return (false, identity.reason, identity.message.clone());
+    }
     let rollout = findings.rollout;
     let reason = if rollout.complete { reasons::READY } else { rolling };
     (rollout.complete, reason, rollout.message.clone())
@@ -333,23 +450,6 @@ fn conflict_message(conflicts: &[String]) -> String {
         "{} not made by this TracingPipeline and left untouched: rename or remove, or give the TracingPipeline another name",
         conflicts.join(", ")
     )
-}
-
-fn identity_reason(pipeline: &TracingPipeline) -> (&'static str, &'static str) {
-    match pipeline.spec.identity.kind {
-        IdentityType::Irsa => (
-            reasons::NOT_VERIFIED,
-            "nothing has proven yet that the role can be assumed",
-        ),
-        IdentityType::PodIdentity => (
-            reasons::NOT_VERIFIED,
-            "nothing has proven yet that the ServiceAccount has an EKS Pod Identity association",
-        ),
-        IdentityType::Ambient => (
-            reasons::AMBIENT,
-            "the collectors use the credentials that they find",
-        ),
-    }
 }
 
 fn endpoints(pipeline: &TracingPipeline, accepted: &Accepted) -> EndpointsStatus {
@@ -370,7 +470,7 @@ fn endpoints(pipeline: &TracingPipeline, accepted: &Accepted) -> EndpointsStatus
     }
 }
 
-fn identity(pipeline: &TracingPipeline, accepted: &Accepted) -> IdentityStatus {
+fn identity_status(pipeline: &TracingPipeline, accepted: &Accepted) -> IdentityStatus {
     let kind = match pipeline.spec.identity.kind {
         IdentityType::Irsa => "IRSA",
         IdentityType::PodIdentity => "PodIdentity",
@@ -378,11 +478,9 @@ fn identity(pipeline: &TracingPipeline, accepted: &Accepted) -> IdentityStatus {
     };
     IdentityStatus {
         kind: kind.to_owned(),
-        role_arn: match &accepted.credentials {
-            Credentials::Role(role) => Some(role.clone()),
-            Credentials::PodIdentity { .. } | Credentials::Ambient => None,
-        },
+        role_arn: accepted.credentials.role_arn().map(str::to_owned),
         service_account_name: names::workload(&pipeline.name_any()),
+        managed_roles: Vec::new(),
     }
 }
 

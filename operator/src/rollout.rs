@@ -53,6 +53,16 @@ pub(crate) struct Verdict {
     pub(crate) look_again: Option<SignedDuration>,
 }
 
+impl Verdict {
+    /// The pods do not become what they shall be yet.
+    pub(crate) fn wait_for_identity(&mut self) {
+        self.complete = false;
+        self.reason = reasons::WAITING_FOR_IDENTITY;
+        "the pods wait until AWS has given their role to the operator; IdentityReady says more"
+            .clone_into(&mut self.message);
+    }
+}
+
 /// True when pods are missing on nodes that should have one: only then the API server's refusals are worth a read.
 pub(crate) fn misses_pods(evidence: &Evidence<'_>) -> bool {
     let new = evidence

@@ -1,5 +1,7 @@
 //! What the administrator decides: chart values, given as flags. Nothing here comes from a TracingPipeline.
 
+use crate::iam::{Account, Issuer};
+
 /// The administrator's part of every plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -19,6 +21,29 @@ pub(crate) struct Settings {
     pub(crate) sts_endpoint: Option<String>,
     /// Certificate authorities in PEM that collectors trust besides the public ones.
     pub(crate) extra_ca: Option<String>,
+    /// None: the operator makes no roles.
+    pub(crate) managed_roles: Option<ManagedRoles>,
+    /// Who signs the cluster's tokens, if the operator's own token is not to say it.
+    pub(crate) issuer: Option<Issuer>,
+}
+
+/// Of the roles that the operator makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ManagedRoles {
+    /// Name of the EKS cluster, for the path and the tag on which the operator's own rights rest. A pipeline's
+    /// `clusterName` is its author's and has no part in this.
+    pub(crate) cluster: String,
+    /// `/`, or `/.../`.
+    pub(crate) path_prefix: String,
+    /// ARN of the policy that bounds every role.
+    pub(crate) boundary: Option<String>,
+}
+
+impl ManagedRoles {
+    /// The path of every role: `/.../CLUSTER/`.
+    pub(crate) fn path(&self) -> String {
+        format!("{}{}/", self.path_prefix, self.cluster)
+    }
 }
 
 /// What was found out about the cluster.
@@ -30,4 +55,31 @@ pub(crate) struct Facts {
     pub(crate) ipv6: bool,
     /// The region that all nodes name in `topology.kubernetes.io/region`; None when they name none or several.
     pub(crate) region_of_nodes: Option<String>,
+    /// The AWS account that the operator works in; None: not known yet, or not needed.
+    pub(crate) aws: Option<AwsAccount>,
+    /// Who signs the cluster's tokens; None: the operator's own token names nobody whom AWS could trust.
+    pub(crate) issuer: Option<Issuer>,
+}
+
+/// Where roles are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AwsAccount {
+    /// `aws`, `aws-cn`, `aws-us-gov` or another.
+    pub(crate) partition: String,
+    /// Twelve digits.
+    pub(crate) id: Account,
+}
+
+impl AwsAccount {
+    /// Takes them out of any ARN that names an account.
+    pub(crate) fn of_arn(arn: &str) -> Option<Self> {
+        let mut parts = arn.split(':');
+        let (Some("arn"), Some(partition), Some(account)) = (parts.next(), parts.next(), parts.nth(2)) else {
+            return None;
+        };
+        Some(Self {
+            partition: partition.to_owned(),
+            id: Account::parse(account).ok()?,
+        })
+    }
 }

@@ -1,12 +1,17 @@
 //! What the tests of this crate share.
 
+pub(crate) mod api_server;
+pub(crate) mod faults;
+pub(crate) mod world;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tracepipe_crds::TracingPipeline;
 
+use crate::iam::Issuer;
 use crate::plan::{Kind, Plan, plan};
-use crate::settings::{Facts, Settings};
+use crate::settings::{AwsAccount, Facts, ManagedRoles, Settings};
 use crate::validate::validate;
 
 /// UID of the pipelines of the tests.
@@ -60,6 +65,8 @@ pub(crate) fn settings() -> Settings {
         xray_endpoint: None,
         sts_endpoint: None,
         extra_ca: None,
+        managed_roles: None,
+        issuer: None,
     }
 }
 
@@ -74,7 +81,28 @@ pub(crate) fn all_settings() -> Settings {
         xray_endpoint: Some("https://xray.internal:8443".to_owned()),
         sts_endpoint: Some("https://sts.internal".to_owned()),
         extra_ca: Some("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".to_owned()),
+        managed_roles: Some(managed_roles()),
+        issuer: None,
     }
+}
+
+/// What an administrator says of roles.
+pub(crate) fn managed_roles() -> ManagedRoles {
+    ManagedRoles {
+        cluster: "prod-eu".to_owned(),
+        path_prefix: "/tracing-pipeline/".to_owned(),
+        boundary: Some("arn:aws:iam::111122223333:policy/tracing-boundary".to_owned()),
+    }
+}
+
+/// The issuer of a cluster of EKS.
+pub(crate) fn issuer() -> Issuer {
+    Issuer::parse("https://oidc.eks.eu-west-1.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF").unwrap()
+}
+
+/// The account of the tests.
+pub(crate) fn aws_account() -> AwsAccount {
+    AwsAccount::of_arn(ROLE).unwrap()
 }
 
 /// A cluster of today.
@@ -83,6 +111,17 @@ pub(crate) fn facts() -> Facts {
         prefer_same_node: true,
         ipv6: false,
         region_of_nodes: Some("eu-west-1".to_owned()),
+        aws: None,
+        issuer: None,
+    }
+}
+
+/// [`facts`], with all that a role needs.
+pub(crate) fn facts_of_aws() -> Facts {
+    Facts {
+        aws: Some(aws_account()),
+        issuer: Some(issuer()),
+        ..facts()
     }
 }
 

@@ -3,9 +3,12 @@
 use tracepipe_config::Config;
 use tracepipe_crds::conditions::reasons;
 use tracepipe_crds::values::Percentage;
-use tracepipe_crds::{Identity, IdentityType, Mode, TracingPipeline, TrafficPolicy, rules};
+use tracepipe_crds::{
+    Identity, IdentityType, Mode, TracingPipeline, TracingPipelineSpec, TrafficPolicy, rules,
+};
 
 use crate::collector_config;
+use crate::managed_role::Role;
 use crate::settings::{Facts, Settings};
 
 /// A spec that can become collectors, with everything found out that it left open.
@@ -24,10 +27,13 @@ pub(crate) struct Accepted {
 }
 
 /// How collectors get AWS credentials.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Credentials {
     /// The ServiceAccount's token is exchanged for this role (its ARN).
     Role(String),
+    /// The ServiceAccount's token is exchanged for a role that the operator makes; None while the account or the
+    /// cluster's issuer is not known.
+    Managed(Option<Box<Role>>),
     /// The ServiceAccount's token is taken to the node's EKS Pod Identity Agent.
     PodIdentity {
         /// The agent is asked at its IPv6 address.
@@ -35,6 +41,27 @@ pub(crate) enum Credentials {
     },
     /// Whatever is there.
     Ambient,
+    /// None: nothing goes to AWS.
+    NotNeeded,
+}
+
+impl Credentials {
+    /// The role that the ServiceAccount's token is exchanged for.
+    pub(crate) fn role_arn(&self) -> Option<&str> {
+        match self {
+            Self::Role(arn) => Some(arn),
+            Self::Managed(role) => Some(&role.as_ref()?.arn),
+            Self::PodIdentity { .. } | Self::Ambient | Self::NotNeeded => None,
+        }
+    }
+
+    /// The role that the operator shall make.
+    pub(crate) fn managed(&self) -> Option<&Role> {
+        match self {
+            Self::Managed(role) => role.as_deref(),
+            Self::Role(_) | Self::PodIdentity { .. } | Self::Ambient | Self::NotNeeded => None,
+        }
+    }
 }
 
 /// Why a spec cannot become collectors.
@@ -79,22 +106,52 @@ pub(crate) fn validate(
         let lines = errors.errors().iter();
         return Err(invalid(lines.map(|error| collector_config::in_spec(error, spec))));
     }
+    let credentials = credentials(pipeline, settings, facts)?;
     Ok(Accepted {
         config,
         region,
         sampling_rate,
         traffic_policy: traffic_policy(spec.service.traffic_policy, facts),
-        credentials: credentials(&spec.identity, facts),
+        credentials,
     })
 }
 
-/// The rules of the resource have made sure of the role.
-fn credentials(identity: &Identity, facts: &Facts) -> Credentials {
-    match (identity.kind, &identity.role_arn) {
-        (IdentityType::Irsa, Some(role)) => Credentials::Role(role.clone()),
-        (IdentityType::PodIdentity, _) => Credentials::PodIdentity { ipv6: facts.ipv6 },
-        (IdentityType::Irsa, None) | (IdentityType::Ambient, _) => Credentials::Ambient,
-    }
+/// Whether a role is needed that the operator would have to make.
+pub(crate) fn wants_managed_role(pipeline: &TracingPipeline) -> bool {
+    let Identity { kind, role_arn, .. } = &pipeline.spec.identity;
+    *kind == IdentityType::Irsa && role_arn.is_none() && sends_to_aws(&pipeline.spec)
+}
+
+fn sends_to_aws(spec: &TracingPipelineSpec) -> bool {
+    spec.exporters.xray.mode == Mode::Enabled
+}
+
+fn credentials(
+    pipeline: &TracingPipeline,
+    settings: &Settings,
+    facts: &Facts,
+) -> Result<Credentials, Refusal> {
+    let identity = &pipeline.spec.identity;
+    let managed = match (identity.kind, &identity.role_arn) {
+        (IdentityType::Irsa, Some(role)) => return Ok(Credentials::Role(role.clone())),
+        (IdentityType::PodIdentity, _) => return Ok(Credentials::PodIdentity { ipv6: facts.ipv6 }),
+        (IdentityType::Ambient, _) => return Ok(Credentials::Ambient),
+        (IdentityType::Irsa, None) if !sends_to_aws(&pipeline.spec) => return Ok(Credentials::NotNeeded),
+        (IdentityType::Irsa, None) => settings.managed_roles.as_ref(),
+    };
+    let Some(managed) = managed else {
+        return Err(Refusal {
+            reason: reasons::MANAGED_ROLES_OFF,
+            message: "spec.identity.roleArn: this operator makes no roles: set the chart's aws.clusterName so that it does, or roleArn to a role of yours, or type to PodIdentity or Ambient"
+                .to_owned(),
+        });
+    };
+    let (Some(aws), Some(issuer)) = (&facts.aws, &facts.issuer) else {
+        return Ok(Credentials::Managed(None));
+    };
+    let role =
+        Role::new(pipeline, managed, &aws.partition, &aws.id, issuer).map_err(|wrong| invalid([wrong]))?;
+    Ok(Credentials::Managed(Some(Box::new(role))))
 }
 
 fn invalid(lines: impl IntoIterator<Item = String>) -> Refusal {

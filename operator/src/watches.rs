@@ -44,6 +44,12 @@ impl Stores {
         self.nodes.listed() && lock(&self.pods.table).listed
     }
 
+    /// What the API server says when it does not let the operator list.
+    pub(crate) fn forbidden(&self) -> Option<String> {
+        let of_nodes = lock(&self.nodes.table).forbidden.clone();
+        of_nodes.or_else(|| lock(&self.pods.table).forbidden.clone())
+    }
+
     /// All nodes.
     pub(crate) fn nodes(&self) -> Vec<NodeFacts> {
         lock(&self.nodes.table).now.values().cloned().collect()
@@ -83,7 +89,11 @@ impl Nodes {
                         self.turns.send_modify(|turn| *turn += 1);
                     }
                 }
-                Err(error) => tracing::warn!(%error, "watching nodes; trying again"),
+                Err(error) => {
+                    tracing::warn!(%error, "watching nodes; trying again");
+                    lock(&self.table).forbidden = refusal(&error);
+                    self.turns.send_modify(|turn| *turn += 1);
+                }
             }
         }
     }
@@ -101,6 +111,25 @@ impl Nodes {
     }
 }
 
+#[cfg(test)]
+impl Stores {
+    /// As if watched.
+    pub(crate) fn set(&self, nodes: Vec<NodeFacts>, namespace: &str, pods: Vec<PodFacts>) {
+        let mut table = lock(&self.nodes.table);
+        table.now = nodes
+            .into_iter()
+            .map(|node| ((String::new(), node.name.clone()), node))
+            .collect();
+        table.listed = true;
+        let mut table = lock(&self.pods.table);
+        table.now = pods
+            .into_iter()
+            .map(|pod| ((namespace.to_owned(), pod.name.clone()), pod))
+            .collect();
+        table.listed = true;
+    }
+}
+
 impl Pods {
     /// Follows the scope's pods, for ever; says which pipeline's pods have changed.
     pub(crate) fn follow(
@@ -114,6 +143,7 @@ impl Pods {
                 Ok(event) => lock(&table).take(event, PodFacts::of),
                 Err(error) => {
                     tracing::warn!(%error, "watching pods; trying again");
+                    lock(&table).forbidden = refusal(&error);
                     Vec::new()
                 }
             };
@@ -134,6 +164,8 @@ struct Table<T> {
     /// While a list comes in: what it has so far.
     next: BTreeMap<Key, T>,
     listed: bool,
+    /// The API server's words when it does not let us list.
+    forbidden: Option<String>,
 }
 
 impl<T> Default for Table<T> {
@@ -142,6 +174,7 @@ impl<T> Default for Table<T> {
             now: BTreeMap::new(),
             next: BTreeMap::new(),
             listed: false,
+            forbidden: None,
         }
     }
 }
@@ -170,6 +203,7 @@ impl<T: Clone + PartialEq> Table<T> {
             Event::InitDone => {
                 let old = std::mem::replace(&mut self.now, std::mem::take(&mut self.next));
                 self.listed = true;
+                self.forbidden = None;
                 let gone = old.iter().filter(|(key, _)| !self.now.contains_key(*key));
                 let new = self.now.iter().filter(|(key, new)| old.get(*key) != Some(*new));
                 gone.chain(new)
@@ -177,6 +211,24 @@ impl<T: Clone + PartialEq> Table<T> {
                     .collect()
             }
         }
+    }
+}
+
+/// Its words, when the answer is that something is not allowed.
+fn refusal(error: &watcher::Error) -> Option<String> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(answer))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(answer))
+            if answer.code == 403 =>
+        {
+            Some(answer.message.clone())
+        }
+        watcher::Error::WatchError(answer) if answer.code == 403 => Some(answer.message.clone()),
+        watcher::Error::InitialListFailed(_)
+        | watcher::Error::WatchStartFailed(_)
+        | watcher::Error::WatchError(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::NoResourceVersion => None,
     }
 }
 

@@ -1,15 +1,8 @@
-mod fake;
-
-use std::sync::{Arc, Mutex};
-
-use kube::runtime::events::{Recorder, Reporter};
 use serde_json::json;
 
 use super::*;
-use crate::metrics::Metrics;
+use crate::testing::api_server::ApiServer as Fake;
 use crate::testing::*;
-use crate::watches::{Nodes, Pods, Stores};
-use fake::Fake;
 
 const ACCOUNT: &str = "/api/v1/namespaces/tracing/serviceaccounts/otel-collector-collector";
 const SERVICE: &str = "/api/v1/namespaces/tracing/services/otel-collector";
@@ -27,23 +20,7 @@ struct Operator {
 impl Operator {
     fn new() -> Self {
         let fake = Fake::default();
-        let reporter = Reporter {
-            controller: "test".to_owned(),
-            instance: None,
-        };
-        let context = Context {
-            client: fake.client(),
-            settings: settings(),
-            stores: Stores {
-                nodes: Nodes::new(),
-                pods: Pods::default(),
-            },
-            metrics: Arc::new(Metrics::default()),
-            recorder: Recorder::new(fake.client(), reporter),
-            facts: facts(),
-            memory: Mutex::default(),
-            refusals: Mutex::default(),
-        };
+        let context = Context::new(fake.client(), settings(), facts());
         Self {
             fake,
             context,

@@ -14,7 +14,7 @@ fn surroundings() -> Surroundings {
 }
 
 fn role_of(pipeline: &TracingPipeline, surroundings: &Surroundings) -> Result<Value, String> {
-    let accepted = validate(pipeline, &settings(), &facts()).map_err(|refusal| refusal.message)?;
+    let accepted = validate(pipeline, &all_settings(), &facts_of_aws()).map_err(|refusal| refusal.message)?;
     role(pipeline, &accepted, surroundings)
 }
 
@@ -28,7 +28,11 @@ fn conditions(role: &Value) -> &Value {
 
 #[test]
 fn the_policies_are_those_of_the_seed_to_the_byte() {
-    let pipelines = [("irsa", minimal()), ("pod-identity", pipeline_of("pod-identity"))];
+    let pipelines = [
+        ("irsa", minimal()),
+        ("pod-identity", pipeline_of("pod-identity")),
+        ("managed", pipeline_of("managed")),
+    ];
     for (case, pipeline) in pipelines {
         let role = role_of(&pipeline, &surroundings()).unwrap();
         let text = serde_json::to_string_pretty(&role).unwrap();

@@ -5,7 +5,11 @@
 
 use serde_json::{Value, json};
 
+use crate::iam::AUDIENCE;
 use crate::validate::Credentials;
+
+/// The role that a pod's token is exchanged for.
+pub(crate) const ROLE_VARIABLE: &str = "AWS_ROLE_ARN";
 
 /// Seconds. Both webhooks ask for a day; the kubelet puts a new token in place after 80 % of it.
 const TOKEN_SECONDS: u32 = 86_400;
@@ -23,7 +27,7 @@ const FOR_STS: Token = Token {
     volume: "aws-iam-token",
     folder: "/var/run/secrets/eks.amazonaws.com/serviceaccount",
     file: "token",
-    audience: "sts.amazonaws.com",
+    audience: AUDIENCE,
 };
 
 /// For the agent. <https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html>
@@ -47,9 +51,9 @@ impl Token {
 impl Credentials {
     fn token(&self) -> Option<&'static Token> {
         match self {
-            Self::Role(_) => Some(&FOR_STS),
+            Self::Role(_) | Self::Managed(_) => Some(&FOR_STS),
             Self::PodIdentity { .. } => Some(&FOR_THE_AGENT),
-            Self::Ambient => None,
+            Self::Ambient | Self::NotNeeded => None,
         }
     }
 
@@ -58,11 +62,11 @@ impl Credentials {
         // The role or nothing: the node's own credentials would hide a role that does not work.
         let no_others = ("AWS_EC2_METADATA_DISABLED", "true".to_owned());
         match self {
-            Self::Role(role) => vec![
-                ("AWS_ROLE_ARN", role.clone()),
-                ("AWS_WEB_IDENTITY_TOKEN_FILE", FOR_STS.path()),
-                no_others,
-            ],
+            Self::Role(_) | Self::Managed(_) => {
+                let role = self.role_arn().map(|role| (ROLE_VARIABLE, role.to_owned()));
+                let token = ("AWS_WEB_IDENTITY_TOKEN_FILE", FOR_STS.path());
+                role.into_iter().chain([token, no_others]).collect()
+            }
             Self::PodIdentity { ipv6 } => {
                 let agent = if *ipv6 { "[fd00:ec2::23]" } else { "169.254.170.23" };
                 vec![
@@ -74,6 +78,7 @@ impl Credentials {
                     no_others,
                 ]
             }
+            Self::NotNeeded => vec![no_others],
             Self::Ambient => Vec::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! `testdata/pipelines/*.yaml` and beside them, in `rendered/`, all that comes of each. `TRACEPIPE_WRITE=1` rewrites that.
 
+mod attacks;
 mod persistence;
 mod random;
 mod restricted;
@@ -17,6 +18,7 @@ fn cases() -> Vec<(&'static str, TracingPipeline, Settings, Facts)> {
         ("minimal", minimal(), settings(), facts()),
         ("minimal-1.33", minimal(), settings(), old_cluster()),
         ("minimal-administered", minimal(), all_settings(), facts()),
+        ("managed", pipeline_of("managed"), all_settings(), facts_of_aws()),
         ("full", pipeline_of("full"), all_settings(), facts()),
         ("ambient", pipeline_of("ambient"), settings(), facts()),
         ("pod-identity", pipeline_of("pod-identity"), settings(), facts()),

@@ -23,6 +23,8 @@ struct Story {
     rollout: Verdict,
     conflicts: Vec<String>,
     failure: Option<&'static str>,
+    identity: Option<identity::Verdict>,
+    managed_roles: Vec<String>,
     revision: &'static str,
     now: Timestamp,
     progress: Option<Progress>,
@@ -35,6 +37,8 @@ impl Story {
             rollout: rolling(0),
             conflicts: Vec::new(),
             failure: None,
+            identity: Some(unproven()),
+            managed_roles: Vec::new(),
             revision: "one",
             now: start(),
             progress: None,
@@ -53,6 +57,8 @@ impl Story {
             revision: self.revision,
             conflicts: &self.conflicts,
             failure: self.failure,
+            identity: self.identity.as_ref(),
+            managed_roles: &self.managed_roles,
             rollout: &self.rollout,
             now: self.now,
         };
@@ -93,6 +99,19 @@ fn verdict_of(complete: bool, reason: &'static str, ready: usize, message: &str)
         failing: Vec::new(),
         look_again: None,
     }
+}
+
+fn identity_of(ready: Option<bool>, reason: &'static str) -> identity::Verdict {
+    identity::Verdict {
+        ready,
+        reason,
+        message: "why".to_owned(),
+        foreign: Vec::new(),
+    }
+}
+
+fn unproven() -> identity::Verdict {
+    identity_of(None, reasons::NOT_VERIFIED)
 }
 
 fn rolling(ready: usize) -> Verdict {
@@ -440,18 +459,17 @@ fn merged(old: &TracingPipelineStatus, new: &TracingPipelineStatus) -> TracingPi
 #[test]
 fn whose_credentials_they_are_is_said_and_not_more_than_is_known() {
     let kinds = [
-        (
-            "IRSA",
-            json!(ROLE),
-            reasons::NOT_VERIFIED,
-            "the role can be assumed",
-        ),
+        ("IRSA", json!(ROLE), reasons::VERIFYING, "is being asked"),
         ("PodIdentity", json!(null), reasons::NOT_VERIFIED, "association"),
         ("Ambient", json!(null), reasons::AMBIENT, "that they find"),
     ];
     for (kind, role, reason, said) in kinds {
         let mut story = Story::new();
         story.change_spec(json!({"identity": {"type": kind, "roleArn": role}}));
+        let accepted = validate(&story.pipeline, &settings(), &facts()).unwrap();
+        let (account, memory) = (identity::KnownAccount::default(), identity::Memory::default());
+        let verdict = identity::verdict(&accepted.credentials, true, &account, &memory, story.now);
+        story.identity = Some(verdict);
         let status = story.pass().1;
         let identity = status.identity.unwrap();
         assert_eq!((identity.kind.as_str(), json!(identity.role_arn)), (kind, role));
@@ -462,6 +480,72 @@ fn whose_credentials_they_are_is_said_and_not_more_than_is_known() {
         );
         assert!(ready.message.contains(said), "{}", ready.message);
     }
+}
+
+/// Ready is the first of what is wrong; an identity that nobody has judged holds nothing back.
+#[test]
+fn a_refused_identity_holds_ready_back_and_somebody_has_to_act() {
+    let mut story = Story::new();
+    story.rollout = complete();
+    assert_eq!(summary(&story.pass().1), ["True/Ready", "-", "-"]);
+    story.identity = Some(identity_of(Some(false), reasons::ACCESS_DENIED));
+    let (old, new) = story.pass();
+    assert_eq!(summary(&new), ["False/AccessDenied", "-", "True/AccessDenied"]);
+    let told = happenings(&old, &new);
+    assert!(told.iter().any(|one| one.warning && one.reason == "AccessDenied"));
+    story.identity = Some(identity_of(None, reasons::AWS_UNREACHABLE));
+    assert_eq!(summary(&story.pass().1), ["True/Ready", "-", "-"]);
+    story.identity = Some(identity_of(Some(true), reasons::VERIFIED));
+    assert_eq!(summary(&story.pass().1), ["True/Ready", "-", "-"]);
+}
+
+#[test]
+fn roles_that_there_may_be_are_written_down_whatever_becomes_of_the_spec() {
+    let mut story = Story::new();
+    story.managed_roles = vec![ROLE.to_owned()];
+    assert_eq!(story.pass().1.identity.unwrap().managed_roles, [ROLE]);
+    story.change_spec(json!({"sampling": {"decisionWait": "soon"}}));
+    story.identity = None;
+    let status = story.pass().1;
+    assert_eq!(status.identity.as_ref().unwrap().managed_roles, [ROLE]);
+    assert_eq!(says(&status, types::CONFIG_ACCEPTED), "False/InvalidConfig");
+}
+
+#[test]
+fn foreign_policies_are_a_condition_while_they_are_there() {
+    let mut story = Story::new();
+    let mut identity = identity_of(Some(true), reasons::VERIFIED);
+    identity.foreign = vec!["arn:aws:iam::aws:policy/ReadOnlyAccess".to_owned()];
+    story.identity = Some(identity);
+    let status = story.pass().1;
+    assert_eq!(says(&status, types::POLICY_DRIFT), "True/ForeignPolicies");
+    assert!(
+        condition(&status, types::POLICY_DRIFT)
+            .message
+            .contains("ReadOnlyAccess")
+    );
+    story.identity = Some(identity_of(Some(true), reasons::VERIFIED));
+    assert_eq!(says(&story.pass().1, types::POLICY_DRIFT), "-");
+}
+
+/// A right that is missing is told over what was known; what was known otherwise stays.
+#[test]
+fn a_missing_right_of_the_operator_is_told_and_the_rest_stays() {
+    let mut story = Story::new();
+    story.rollout = complete();
+    story.pass();
+    let told = forbidden(&story.pipeline, "configmaps is forbidden", story.now);
+    assert_eq!(summary(&told), ["False/ApplyFailed", "-", "True/ApplyFailed"]);
+    assert!(
+        condition(&told, types::READY)
+            .message
+            .contains("configmaps is forbidden")
+    );
+    assert_eq!(says(&told, types::CONFIG_ACCEPTED), "True/Valid");
+    assert_eq!(says(&told, types::COLLECTOR_AVAILABLE), "True/RolloutComplete");
+    assert_eq!(told.collector, story.pipeline.status.as_ref().unwrap().collector);
+    story.pipeline.status = Some(told);
+    assert_eq!(summary(&story.pass().1), ["True/Ready", "-", "-"]);
 }
 
 #[test]

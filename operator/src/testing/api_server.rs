@@ -1,5 +1,5 @@
-//! An API server that is as real as these tests need: it stores objects, keeps `resourceVersion` and `managedFields`, and
-//! refuses what it is told to refuse.
+//! An API server that is as real as these tests need: it stores objects, keeps `resourceVersion`, `managedFields` and
+//! finalizers, collects what an owner leaves behind, and refuses what it is told to refuse.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -11,6 +11,8 @@ use hyper::body::Bytes;
 use kube::client::Body;
 use serde_json::{Value, json};
 
+use super::faults::Faults;
+
 /// What admission does to an object before it is stored.
 type Admission = fn(&mut Value);
 /// Whether a request (method and path) is answered with an error, and with which.
@@ -18,7 +20,7 @@ type Refusal = fn(&str) -> Option<u16>;
 
 /// The API server's state, to be looked at and changed by a test.
 #[derive(Clone, Default)]
-pub(super) struct Fake(Arc<Mutex<State>>);
+pub(crate) struct ApiServer(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -29,10 +31,13 @@ struct State {
     refusal: Option<Refusal>,
     /// Writes by somebody else that come between a read and a patch.
     interruptions: u32,
+    faults: Faults,
+    /// Reasons of events, in order.
+    events: Vec<String>,
 }
 
-impl Fake {
-    pub(super) fn client(&self) -> kube::Client {
+impl ApiServer {
+    pub(crate) fn client(&self) -> kube::Client {
         let fake = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let fake = fake.clone();
@@ -42,35 +47,61 @@ impl Fake {
     }
 
     /// What was written since the last look: method and path.
-    pub(super) fn writes(&self) -> Vec<String> {
+    pub(crate) fn writes(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap().writes)
     }
 
-    pub(super) fn get(&self, path: &str) -> Option<Value> {
+    pub(crate) fn get(&self, path: &str) -> Option<Value> {
         self.0.lock().unwrap().objects.get(path).cloned()
     }
 
     /// Somebody else's write of any kind.
-    pub(super) fn put(&self, path: &str, object: Value) {
+    pub(crate) fn put(&self, path: &str, object: Value) {
         self.0.lock().unwrap().store(path, object);
     }
 
-    pub(super) fn edit(&self, path: &str, edit: impl FnOnce(&mut Value)) {
+    pub(crate) fn edit(&self, path: &str, edit: impl FnOnce(&mut Value)) {
         let mut object = self.get(path).unwrap();
         edit(&mut object);
         self.put(path, object);
     }
 
-    pub(super) fn admit_by(&self, admission: Option<Admission>) {
+    pub(crate) fn admit_by(&self, admission: Option<Admission>) {
         self.0.lock().unwrap().admission = admission;
     }
 
-    pub(super) fn refuse(&self, refusal: Option<Refusal>) {
+    pub(crate) fn refuse(&self, refusal: Option<Refusal>) {
         self.0.lock().unwrap().refusal = refusal;
     }
 
-    pub(super) fn interrupt(&self, times: u32) {
+    pub(crate) fn interrupt(&self, times: u32) {
         self.0.lock().unwrap().interruptions = times;
+    }
+
+    /// Lets `faults` strike before and after writes.
+    pub(crate) fn strike(&self, faults: Faults) {
+        self.0.lock().unwrap().faults = faults;
+    }
+
+    /// All objects by their paths.
+    pub(crate) fn objects(&self) -> BTreeMap<String, Value> {
+        self.0.lock().unwrap().objects.clone()
+    }
+
+    /// Reasons of the events since the last look.
+    pub(crate) fn events(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().events)
+    }
+
+    /// As `kubectl delete`: what has a finalizer stays.
+    pub(crate) fn delete(&self, path: &str, now: &str) {
+        let mut state = self.0.lock().unwrap();
+        let Some(mut object) = state.objects.get(path).cloned() else {
+            return;
+        };
+        object["metadata"]["deletionTimestamp"] = json!(now);
+        state.store(path, object);
+        state.collect();
     }
 
     async fn answer(&self, request: Request<Body>) -> Response<Full<Bytes>> {
@@ -82,11 +113,24 @@ impl Fake {
             .get(header::CONTENT_TYPE)
             .and_then(|kind| kind.to_str().ok())
             .unwrap_or_default();
-        let (status, answer) = self
-            .0
-            .lock()
-            .unwrap()
-            .handle(&head.method, head.uri.path(), kind, body);
+        let faults = self.0.lock().unwrap().faults.clone();
+        // Events are for people: whether one is written twice or not at all changes nothing.
+        let counts = head.method != Method::GET && !head.uri.path().ends_with("/events");
+        let handle = || {
+            self.0
+                .lock()
+                .unwrap()
+                .handle(&head.method, head.uri.path(), kind, body)
+        };
+        let (status, answer) = match counts {
+            true => {
+                faults
+                    .around(&format!("{} {}", head.method, head.uri.path()), handle)
+                    .await
+            }
+            false => Some(handle()),
+        }
+        .unwrap_or_else(|| (504, json!("the reply is lost")));
         let answer = if status < 300 {
             answer
         } else {
@@ -101,6 +145,20 @@ impl Fake {
 impl State {
     fn handle(&mut self, method: &Method, path: &str, kind: &str, body: Value) -> (u16, Value) {
         let said = format!("{method} {path}");
+        if path.ends_with("/events") {
+            if *method == Method::POST {
+                self.events
+                    .push(body["reason"].as_str().unwrap_or_default().to_owned());
+            }
+            return (
+                200,
+                if *method == Method::GET {
+                    json!({"metadata": {}, "items": []})
+                } else {
+                    body
+                },
+            );
+        }
         if *method != Method::GET {
             self.writes.push(said.clone());
         }
@@ -109,9 +167,11 @@ impl State {
         }
         match *method {
             Method::GET => self.read(path),
+            Method::POST if path.ends_with("/token") => self.token(path, body),
             Method::POST => self.create(path, body),
             Method::DELETE => (200, self.objects.remove(path).unwrap_or_default()),
             _ if kind.contains("apply") => self.apply(path, body),
+            _ if kind.contains("merge") => self.merge(path, &body),
             _ => self.patch(path, body),
         }
     }
@@ -156,6 +216,62 @@ impl State {
         (200, self.store(path, stored))
     }
 
+    /// A token that names its ServiceAccount, for the tests' STS.
+    fn token(&mut self, path: &str, mut request: Value) -> (u16, Value) {
+        let account = path.trim_end_matches("/token");
+        if !self.objects.contains_key(account) {
+            return (404, json!("not found"));
+        }
+        request["status"] = json!({"token": account, "expirationTimestamp": "2100-01-01T00:00:00Z"});
+        (201, request)
+    }
+
+    fn merge(&mut self, path: &str, patch: &Value) -> (u16, Value) {
+        let (path, status) = match path.strip_suffix("/status") {
+            Some(path) => (path, true),
+            None => (path, false),
+        };
+        let Some(mut stored) = self.objects.get(path).cloned() else {
+            return (404, json!("not found"));
+        };
+        for key in ["uid", "resourceVersion"] {
+            let wanted = &patch["metadata"][key];
+            if !wanted.is_null() && *wanted != stored["metadata"][key] {
+                return (409, json!(format!("another {key}")));
+            }
+        }
+        let before = stored.clone();
+        if status {
+            json_patch::merge(&mut stored["status"], &patch["status"]);
+        } else {
+            json_patch::merge(&mut stored, patch);
+            stored["status"] = before["status"].clone();
+        }
+        let stored = self.store(path, stored);
+        self.collect();
+        (200, stored)
+    }
+
+    /// What is deleted and held by no finalizer goes, and with it what it owns.
+    fn collect(&mut self) {
+        let gone = |object: &Value| {
+            let held = object["metadata"]["finalizers"]
+                .as_array()
+                .is_some_and(|all| !all.is_empty());
+            !object["metadata"]["deletionTimestamp"].is_null() && !held
+        };
+        let leaving: Vec<String> = self
+            .objects
+            .values()
+            .filter(|object| gone(object))
+            .map(|object| object["metadata"]["uid"].to_string())
+            .collect();
+        self.objects.retain(|_, object| {
+            let owner = object["metadata"]["ownerReferences"][0]["uid"].to_string();
+            !gone(object) && !leaving.contains(&owner)
+        });
+    }
+
     fn patch(&mut self, path: &str, operations: Value) -> (u16, Value) {
         let Some(mut stored) = self.objects.get(path).cloned() else {
             return (404, json!("not found"));
@@ -180,6 +296,12 @@ impl State {
         }
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        let generation = match self.objects.get(path) {
+            Some(old) if old["spec"] == object["spec"] => old["metadata"]["generation"].as_i64().unwrap_or(1),
+            Some(old) => old["metadata"]["generation"].as_i64().unwrap_or(1) + 1,
+            None => 1,
+        };
+        object["metadata"]["generation"] = json!(generation);
         self.objects.insert(path.to_owned(), object.clone());
         object
     }

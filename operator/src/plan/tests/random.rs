@@ -9,7 +9,8 @@ use tracepipe_config::{AttributeValue, ResourceOp, Source};
 
 use super::restricted::violations;
 use super::*;
-use crate::validate::validate;
+use crate::settings::Settings;
+use crate::validate::{Credentials, validate};
 
 /// Texts that YAML, JSON or expansion would read as something else, and any other.
 fn text() -> BoxedStrategy<String> {
@@ -210,20 +211,25 @@ proptest! {
     /// Nothing in a TracingPipeline gives a pod more rights, another image, another mount or another variable.
     #[test]
     fn a_spec_cannot_ask_for_more(pipeline in pipeline()) {
-        let Ok(accepted) = validate(&pipeline, &settings(), &facts()) else {
+        let settings = Settings { managed_roles: Some(managed_roles()), ..settings() };
+        let Ok(accepted) = validate(&pipeline, &settings, &facts_of_aws()) else {
             return Ok(());
         };
-        let planned = plan(&pipeline, &accepted, &settings());
+        let planned = plan(&pipeline, &accepted, &settings);
         let spec = &template(&planned)["spec"];
         prop_assert_eq!(violations(spec), Vec::<String>::new());
         let container = &spec["containers"][0];
-        prop_assert_eq!(&container["image"], &json!(settings().collector_image));
+        prop_assert_eq!(&container["image"], &json!(settings.collector_image));
         prop_assert_eq!(&container["args"], &json!(["--config=/etc/tracepipe/collector.yaml"]));
         let kept = pipeline.spec.sampling.decision_cache.persistence.is_some();
-        let has_token = accepted.credentials != Credentials::Ambient;
-        let mounts = 1 + usize::from(has_token) + usize::from(kept);
+        let (tokens, variables_of_aws) = match accepted.credentials {
+            Credentials::Role(_) | Credentials::Managed(_) | Credentials::PodIdentity { .. } => (1, 3),
+            Credentials::NotNeeded => (0, 1),
+            Credentials::Ambient => (0, 0),
+        };
+        let mounts = 1 + tokens + usize::from(kept);
         prop_assert_eq!(container["volumeMounts"].as_array().unwrap().len(), mounts);
-        prop_assert_eq!(variables(&planned).len(), if has_token { 7 } else { 4 });
+        prop_assert_eq!(variables(&planned).len(), 4 + variables_of_aws);
     }
 }
 

@@ -1,0 +1,31 @@
+//! The time. Every wait of a pass is told by it, so that tests live through hours in a moment.
+
+#[cfg(test)]
+use jiff::SignedDuration;
+use jiff::Timestamp;
+
+/// Tells the time.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Clock {
+    #[cfg(test)]
+    paused: Option<(Timestamp, tokio::time::Instant)>,
+}
+
+impl Clock {
+    /// The time now.
+    pub(crate) fn now(&self) -> Timestamp {
+        #[cfg(test)]
+        if let Some((start, at)) = self.paused {
+            return start + SignedDuration::try_from(at.elapsed()).unwrap();
+        }
+        Timestamp::now()
+    }
+
+    /// The runtime's own time, which a test may have paused.
+    #[cfg(test)]
+    pub(crate) fn of_the_runtime(start: Timestamp) -> Self {
+        Self {
+            paused: Some((start, tokio::time::Instant::now())),
+        }
+    }
+}

@@ -1,0 +1,489 @@
+//! What a user sees.
+
+use super::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+async fn minutes(world: &World, operator: Context, count: u32) -> Context {
+    world.live(operator, MINUTE * count).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_name_is_enough_for_a_role_that_is_proven_before_the_first_pod() {
+    let world = settled(json!({})).await;
+    assert_eq!(world.says(types::IDENTITY_READY), "True/Verified");
+    let [arn]: [String; 1] = world.roles().try_into().unwrap();
+    assert!(arn.starts_with(
+        "arn:aws:iam::111122223333:role/tracing-pipeline/prod-eu/tp-prod-eu-tracing-otel-collector-"
+    ));
+    assert_eq!(role_of_pods(&world).as_deref(), Some(arn.as_str()));
+    assert!(world.is_held());
+    let writes = world.faults.writes();
+    let at = |what: &str| {
+        writes
+            .iter()
+            .position(|write| write.contains(what))
+            .unwrap_or_else(|| panic!("{what}: {writes:?}"))
+    };
+    // What there may be is written down before it is made, and proven before it is used.
+    assert!(at("/status") < at("iam:CreateRole"));
+    assert!(at(&format!("PATCH {PIPELINE}")) < at("iam:CreateRole"));
+    assert!(at("iam:PutRolePolicy") < at("/token"));
+    assert!(at("/token") < at("POST /apis/apps/v1/namespaces/tracing/daemonsets"));
+    assert_eq!(world.trespasses(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_rest_nothing_is_written_for_a_day() {
+    let world = settled(json!({})).await;
+    let mut operator = world.operator();
+    for _ in 0..100 {
+        operator = world.live(operator, MINUTE).await;
+        let quiet = world
+            .faults
+            .writes()
+            .into_iter()
+            .filter(|write| !write.ends_with("/token"));
+        assert_eq!(quiet.collect::<Vec<_>>(), Vec::<String>::new());
+        tokio::time::sleep(MINUTE * 15).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_that_is_given_needs_no_call_to_iam_and_no_finalizer() {
+    let world = World::new(&json!({"identity": {"roleArn": ROLE}}));
+    let mut role = tracepipe_e2e::fake_iam::Role {
+        name: "prod-eu-tracing".to_owned(),
+        path: "/".to_owned(),
+        arn: ROLE.to_owned(),
+        ..Default::default()
+    };
+    role.trust = iam_document_for(&world);
+    world.cloud.iam.lock().unwrap().put(world.system_time(), role);
+    world.chapter(None).await;
+    assert_eq!(world.says(types::IDENTITY_READY), "True/Verified");
+    assert_eq!(world.says(types::READY), "True/Ready");
+    assert!(world.cloud.iam.lock().unwrap().calls().is_empty());
+    assert!(!world.is_held());
+    delete_pipeline(&world);
+    assert_eq!(world.api.objects().len(), 0);
+}
+
+/// Trust in the collectors' ServiceAccount, as `render --iam` prints it.
+fn iam_document_for(world: &World) -> Value {
+    let pipeline: TracingPipeline = serde_json::from_value(world.api.get(PIPELINE).unwrap()).unwrap();
+    crate::iam::document(&[crate::iam::by_token(ROLE, &issuer(), &pipeline).unwrap()])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_that_is_refused_is_said_so_after_three_minutes_and_pods_wait_one() {
+    let world = World::new(&json!({"identity": {"roleArn": ROLE}}));
+    let operator = world.live(world.operator(), Duration::from_secs(50)).await;
+    assert_eq!(world.says(types::IDENTITY_READY), "Unknown/Verifying");
+    assert_eq!(world.says(types::COLLECTOR_AVAILABLE), "False/WaitingForIdentity");
+    assert_eq!(world.api.get(DAEMON_SET), None);
+    let operator = world.live(operator, Duration::from_secs(20)).await;
+    assert!(world.api.get(DAEMON_SET).is_some());
+    assert_eq!(world.says(types::COLLECTOR_AVAILABLE), "True/RolloutComplete");
+    minutes(&world, operator, 3).await;
+    assert_eq!(world.says(types::IDENTITY_READY), "False/AssumeRoleDenied");
+    assert_eq!(world.says(types::READY), "False/AssumeRoleDenied");
+    assert_eq!(world.says(types::STALLED), "True/AssumeRoleDenied");
+    assert!(world.message(types::READY).contains("render --iam"));
+    assert!(world.api.events().contains(&"AssumeRoleDenied".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_aws_is_silent_pods_start_after_a_minute_and_nothing_is_said_to_be_wrong() {
+    let world = World::new(&json!({"identity": {"roleArn": ROLE}}));
+    world.kill_aws(true);
+    let operator = minutes(&world, world.operator(), 2).await;
+    assert_eq!(world.says(types::IDENTITY_READY), "Unknown/AWSUnreachable");
+    assert_eq!(world.says(types::READY), "True/Ready");
+    assert_eq!(role_of_pods(&world).as_deref(), Some(ROLE));
+    drop(operator);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proven_identity_outlives_a_silent_aws_and_new_operators() {
+    let world = settled(json!({})).await;
+    let before = world.api.get(DAEMON_SET).unwrap()["spec"].clone();
+    world.kill_aws(true);
+    let operator = minutes(&world, world.operator(), 40).await;
+    assert_eq!(world.says(types::IDENTITY_READY), "True/Verified");
+    drop(operator);
+    minutes(&world, world.operator(), 40).await;
+    assert_eq!(world.says(types::IDENTITY_READY), "True/Verified");
+    assert_eq!(world.says(types::READY), "True/Ready");
+    assert_eq!(world.api.get(DAEMON_SET).unwrap()["spec"], before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_aws_from_the_start_collectors_run_and_get_their_role_within_a_minute_of_its_return() {
+    let world = World::new(&json!({}));
+    world.kill_aws(true);
+    let operator = minutes(&world, world.operator(), 3).await;
+    assert_eq!(world.says(types::IDENTITY_READY), "Unknown/AWSUnreachable");
+    assert_eq!(world.says(types::COLLECTOR_AVAILABLE), "True/RolloutComplete");
+    assert_eq!(role_of_pods(&world), None);
+    world.kill_aws(false);
+    minutes(&world, operator, 1).await;
+    assert_eq!(world.says(types::READY), "True/Ready");
+    assert_eq!(world.says(types::IDENTITY_READY), "True/Verified");
+    assert_eq!(role_of_pods(&world), world.roles().pop());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hand_edit_of_the_role_is_repaired_within_ten_minutes_and_told() {
+    let world = settled(json!({})).await;
+    let operator = world.operator();
+    let operator = minutes(&world, operator, 1).await;
+    let name = name_of(&world);
+    let before = world.end();
+    world
+        .cloud
+        .iam
+        .lock()
+        .unwrap()
+        .change(world.system_time(), &name, |role| {
+            role.inline.clear();
+            role.trust["Statement"][0]["Condition"] = json!({});
+        });
+    world.api.events();
+    minutes(&world, operator, 10).await;
+    assert_eq!(world.end(), before);
+    assert_eq!(world.api.events(), ["RoleRepaired"]);
+}
+
+fn name_of(world: &World) -> String {
+    let arn = world.roles().pop().unwrap();
+    crate::managed_role::name_in(&arn).to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn foreign_policies_are_told_and_left_and_keep_the_role_from_being_deleted() {
+    const FOREIGN: &str = "arn:aws:iam::aws:policy/ReadOnlyAccess";
+    let world = settled(json!({})).await;
+    let name = name_of(&world);
+    world
+        .cloud
+        .iam
+        .lock()
+        .unwrap()
+        .change(world.system_time(), &name, |role| {
+            role.attached.insert(FOREIGN.to_owned());
+        });
+    minutes(&world, world.operator(), 12).await;
+    assert_eq!(world.says(types::POLICY_DRIFT), "True/ForeignPolicies");
+    assert!(world.message(types::POLICY_DRIFT).contains(FOREIGN));
+    assert_eq!(world.says(types::READY), "True/Ready");
+    delete_pipeline(&world);
+    let operator = minutes(&world, world.operator(), 2).await;
+    assert_eq!(world.says(types::IDENTITY_READY), "False/DeleteConflict");
+    assert!(world.message(types::IDENTITY_READY).contains(SKIP_ANNOTATION));
+    let role = world.cloud.iam.lock().unwrap().role(&name).unwrap();
+    assert!(role.attached.contains(FOREIGN));
+    world
+        .cloud
+        .iam
+        .lock()
+        .unwrap()
+        .change(world.system_time(), &name, |role| role.attached.clear());
+    minutes(&world, operator, 1).await;
+    assert!(world.roles().is_empty());
+    assert_eq!(world.api.get(PIPELINE), None);
+}
+
+/// ACK's community#2102, and every other role of that name.
+#[tokio::test(start_paused = true)]
+async fn a_role_of_that_name_that_is_not_ours_is_never_touched() {
+    for (what, tags) in [
+        ("a person's", vec![]),
+        (
+            "another resource's",
+            vec![(crate::managed_role::UID_TAG, "other")],
+        ),
+    ] {
+        let probe = settled(json!({})).await;
+        let name = name_of(&probe);
+        let arn = probe.roles().pop().unwrap();
+        let world = World::new(&json!({}));
+        let foreign = tracepipe_e2e::fake_iam::Role {
+            name: name.clone(),
+            path: "/tracing-pipeline/prod-eu/".to_owned(),
+            arn,
+            trust: json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}),
+            tags: tags
+                .into_iter()
+                .map(|(key, value): (&str, &str)| (key.to_owned(), value.to_owned()))
+                .collect(),
+            ..Default::default()
+        };
+        world.cloud.iam.lock().unwrap().put(world.system_time(), foreign);
+        let before = world.cloud.iam.lock().unwrap().role(&name);
+        let operator = minutes(&world, world.operator(), 5).await;
+        assert_eq!(
+            world.says(types::IDENTITY_READY),
+            "False/RoleNameConflict",
+            "{what}"
+        );
+        assert!(
+            world.message(types::IDENTITY_READY).contains("aws iam tag-role"),
+            "{what}"
+        );
+        delete_pipeline(&world);
+        minutes(&world, operator, 5).await;
+        assert_eq!(world.api.get(PIPELINE), None, "{what}");
+        assert_eq!(world.cloud.iam.lock().unwrap().role(&name), before, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_pipeline_takes_its_collectors_with_it_and_then_its_role() {
+    let world = settled(json!({})).await;
+    delete_pipeline(&world);
+    world.chapter(None).await;
+    assert_eq!(world.api.get(PIPELINE), None);
+    assert!(world.roles().is_empty());
+    let writes = world.faults.writes();
+    let at = |what: &str| writes.iter().position(|write| write.contains(what)).unwrap();
+    assert!(at("DELETE /apis/apps") < at("iam:DeleteRolePolicy"));
+    assert!(world.api.events().contains(&"RoleDeleted".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retained_role_stays_and_holds_nothing_up() {
+    let world = settled(json!({"identity": {"deletionPolicy": "Retain"}})).await;
+    assert!(!world.is_held());
+    world.kill_aws(true);
+    delete_pipeline(&world);
+    assert_eq!(world.api.get(PIPELINE), None);
+    assert_eq!(world.roles().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retain_is_minded_however_late_it_is_said() {
+    let world = settled(json!({})).await;
+    let operator = world.operator();
+    change_spec(&world, &json!({"identity": {"deletionPolicy": "Retain"}}));
+    minutes(&world, operator, 1).await;
+    assert!(!world.is_held());
+    change_spec(&world, &json!({"identity": {"deletionPolicy": "Delete"}}));
+    minutes(&world, world.operator(), 1).await;
+    assert!(world.is_held());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_that_is_given_a_role_keeps_its_old_one_until_the_pods_have_the_new() {
+    let world = settled(json!({})).await;
+    let old = world.roles().pop().unwrap();
+    let mut role = tracepipe_e2e::fake_iam::Role {
+        name: "prod-eu-tracing".to_owned(),
+        path: "/".to_owned(),
+        arn: ROLE.to_owned(),
+        ..Default::default()
+    };
+    role.trust = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]});
+    world.cloud.iam.lock().unwrap().put(world.system_time(), role);
+    change_spec(&world, &json!({"identity": {"roleArn": ROLE}}));
+    // AWS refuses the new one: pods that work stay as they are.
+    let operator = minutes(&world, world.operator(), 10).await;
+    assert_eq!(role_of_pods(&world).as_deref(), Some(old.as_str()));
+    assert!(world.roles().contains(&old));
+    assert_eq!(world.says(types::IDENTITY_READY), "False/AssumeRoleDenied");
+    let trust = iam_document_for(&world);
+    world
+        .cloud
+        .iam
+        .lock()
+        .unwrap()
+        .change(world.system_time(), "prod-eu-tracing", |role| role.trust = trust);
+    minutes(&world, operator, 2).await;
+    assert_eq!(role_of_pods(&world).as_deref(), Some(ROLE));
+    assert_eq!(world.roles(), [ROLE]);
+    assert!(!world.is_held());
+    assert_eq!(world.says(types::READY), "True/Ready");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_aws_dead_a_deletion_says_why_within_a_minute_and_ends_within_one_of_the_repair() {
+    let world = settled(json!({})).await;
+    world.kill_aws(true);
+    delete_pipeline(&world);
+    let operator = minutes(&world, world.operator(), 1).await;
+    assert_eq!(world.says(types::IDENTITY_READY), "False/AWSUnreachable");
+    assert!(world.api.events().contains(&"AWSUnreachable".to_owned()));
+    let operator = minutes(&world, operator, 30).await;
+    assert!(world.is_held());
+    world.kill_aws(false);
+    minutes(&world, operator, 1).await;
+    assert_eq!(world.api.get(PIPELINE), None);
+    assert!(world.roles().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_documented_way_out_lets_a_resource_go_and_names_what_stays() {
+    let world = settled(json!({})).await;
+    world.kill_aws(true);
+    delete_pipeline(&world);
+    let operator = minutes(&world, world.operator(), 2).await;
+    world.api.edit(PIPELINE, |pipeline| {
+        pipeline["metadata"]["annotations"] = json!({SKIP_ANNOTATION: "true"});
+    });
+    world.api.events();
+    minutes(&world, operator, 1).await;
+    assert_eq!(world.api.get(PIPELINE), None);
+    assert_eq!(world.api.events(), ["CleanupSkipped"]);
+    assert_eq!(world.roles().len(), 1);
+}
+
+/// Each action of the operator's policy is needed, and the condition says which is missing.
+#[tokio::test(start_paused = true)]
+async fn an_action_that_is_denied_is_named_and_nobody_else_is_held_up() {
+    type Spoil = fn(&mut tracepipe_e2e::fake_iam::Role);
+    let spoils: [(&str, Option<Spoil>); 9] = [
+        ("iam:CreateRole", None),
+        (
+            "iam:TagRole",
+            Some(|role| drop(role.tags.remove("tracepipe.dev/name"))),
+        ),
+        ("iam:GetRole", None),
+        ("iam:PutRolePolicy", None),
+        ("iam:GetRolePolicy", Some(|_| {})),
+        ("iam:ListRolePolicies", Some(|_| {})),
+        ("iam:ListAttachedRolePolicies", Some(|_| {})),
+        (
+            "iam:UpdateAssumeRolePolicy",
+            Some(|role| role.trust["Statement"][0]["Condition"] = json!({})),
+        ),
+        (
+            "iam:PutRolePermissionsBoundary",
+            Some(|role| role.boundary = None),
+        ),
+    ];
+    for (action, spoil) in spoils {
+        let world = match spoil {
+            None => World::new(&json!({})),
+            Some(spoil) => {
+                let world = settled(json!({})).await;
+                let name = name_of(&world);
+                world
+                    .cloud
+                    .iam
+                    .lock()
+                    .unwrap()
+                    .change(world.system_time(), &name, spoil);
+                world
+            }
+        };
+        world.cloud.iam.lock().unwrap().deny(&[action]);
+        let operator = minutes(&world, world.operator(), 12).await;
+        let said = world.message(types::IDENTITY_READY);
+        assert!(
+            said.contains(action),
+            "{action}: {} {said}",
+            world.says(types::IDENTITY_READY)
+        );
+        assert!(said.contains("iam-policy"), "{said}");
+        world.cloud.iam.lock().unwrap().deny(&[]);
+        minutes(&world, operator, 2).await;
+        assert_eq!(world.says(types::IDENTITY_READY), "True/Verified", "{action}");
+        assert!(!world.message(types::IDENTITY_READY).contains(action), "{action}");
+    }
+    for action in ["iam:DeleteRolePolicy", "iam:DeleteRole"] {
+        let world = settled(json!({})).await;
+        world.cloud.iam.lock().unwrap().deny(&[action]);
+        delete_pipeline(&world);
+        let operator = minutes(&world, world.operator(), 2).await;
+        assert_eq!(world.says(types::IDENTITY_READY), "False/AccessDenied");
+        assert!(world.message(types::IDENTITY_READY).contains(action));
+        world.cloud.iam.lock().unwrap().deny(&[]);
+        minutes(&world, operator, 1).await;
+        assert_eq!(world.api.get(PIPELINE), None);
+    }
+}
+
+/// The shipped policy lets the operator do all of its work, and none of its actions is for nothing: see above.
+#[tokio::test(start_paused = true)]
+async fn the_policy_that_is_printed_names_each_action_that_is_tested_above_and_no_other() {
+    let account = crate::iam::Account::parse("111122223333").unwrap();
+    let policy = crate::operator_policy::document("aws", &account, &managed_roles());
+    let mut actions: Vec<&str> = Vec::new();
+    for statement in policy["Statement"].as_array().unwrap() {
+        actions.extend(
+            statement["Action"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| one.as_str().unwrap()),
+        );
+    }
+    actions.sort_unstable();
+    actions.dedup();
+    let mut tested = vec![
+        "iam:CreateRole",
+        "iam:TagRole",
+        "iam:GetRole",
+        "iam:PutRolePolicy",
+        "iam:GetRolePolicy",
+        "iam:ListRolePolicies",
+        "iam:ListAttachedRolePolicies",
+        "iam:UpdateAssumeRolePolicy",
+        "iam:PutRolePermissionsBoundary",
+        "iam:DeleteRolePolicy",
+        "iam:DeleteRole",
+    ];
+    tested.sort_unstable();
+    assert_eq!(actions, tested);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_boundary_that_is_not_there_is_said_so() {
+    let mut world = World::new(&json!({}));
+    let roles = world.settings.managed_roles.as_mut().unwrap();
+    roles.boundary = Some("arn:aws:iam::111122223333:policy/missing".to_owned());
+    world.permit();
+    minutes(&world, world.operator(), 1).await;
+    assert_eq!(world.says(types::IDENTITY_READY), "False/BoundaryMissing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_that_makes_no_roles_refuses_and_touches_nothing() {
+    let mut world = World::new(&json!({}));
+    world.settings.managed_roles = None;
+    minutes(&world, world.operator(), 2).await;
+    assert_eq!(world.says(types::CONFIG_ACCEPTED), "False/ManagedRolesOff");
+    assert_eq!(world.api.objects().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_goes_to_aws_no_role_is_made() {
+    let world = World::new(&json!({"exporters": {"xray": {"mode": "Disabled"}, "logging": {}}}));
+    world.chapter(None).await;
+    assert_eq!(world.says(types::IDENTITY_READY), "Unknown/NotNeeded");
+    assert_eq!(world.says(types::READY), "True/Ready");
+    assert!(world.roles().is_empty());
+    assert!(!world.is_held());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_moves_to_another_path_without_a_moment_without_one() {
+    let mut world = settled(json!({})).await;
+    let old = world.roles().pop().unwrap();
+    change_path(&mut world);
+    world.chapter(None).await;
+    let [new]: [String; 1] = world.roles().try_into().unwrap();
+    assert!(new.contains(":role/moved/prod-eu/tp-"), "{new}");
+    assert_eq!(role_of_pods(&world), Some(new));
+    let writes = world.faults.writes();
+    let at = |what: &str| writes.iter().position(|write| write.contains(what)).unwrap();
+    assert!(at("daemonsets") < at("iam:DeleteRole"), "{writes:#?}");
+    assert_eq!(world.says(types::READY), "True/Ready");
+    let pipeline = world.api.get(PIPELINE).unwrap();
+    assert!(!pipeline["status"].to_string().contains(&old), "{pipeline}");
+    assert!(
+        world.now() < "2026-11-21T12:20:00Z".parse().unwrap(),
+        "it came to rest at {}",
+        world.now()
+    );
+}
