@@ -37,11 +37,30 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{- /* Restricted Pod Security. */ -}}
+{{- define "tracepipe.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{- define "tracepipe.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
 {{- /* The rules in a watched namespace; each verb is one that the operator uses. */ -}}
 {{- define "tracepipe.rules" -}}
 - apiGroups: [tracepipe.dev]
   resources: [tracingpipelines]
-  verbs: [get, list, watch]
+  # patch: the finalizer, while there is an IAM role to be deleted.
+  verbs: [get, list, watch, patch]
 - apiGroups: [tracepipe.dev]
   resources: [tracingpipelines/status]
   verbs: [patch]
@@ -51,10 +70,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [update]
 - apiGroups: [apps]
   resources: [daemonsets]
-  verbs: [get, list, watch, create, patch]
+  # delete: before the IAM role of a deleted TracingPipeline goes, its collectors do.
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [services, serviceaccounts]
   verbs: [get, list, watch, create, patch]
+# To prove, before pods start, that AWS gives them their role.
+- apiGroups: [""]
+  resources: [serviceaccounts/token]
+  verbs: [create]
 # The garbage collector deletes what a deleted TracingPipeline owned; only ConfigMaps of old configurations go before.
 - apiGroups: [""]
   resources: [configmaps]
@@ -82,4 +106,58 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   from:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+{{- end -}}
+
+{{- /* The operator's own way to AWS: variables, mounts and volumes under the names that EKS's webhook uses, which leaves a
+pod alone that has them. */ -}}
+{{- define "tracepipe.awsEnvironment" -}}
+{{- $aws := .Values.aws }}
+{{- $env := list }}
+{{- with $aws.region }}{{ $env = append $env (dict "name" "AWS_REGION" "value" .) }}{{ end }}
+{{- with $aws.operatorRoleArn }}
+{{- $env = append $env (dict "name" "AWS_ROLE_ARN" "value" .) }}
+{{- $env = append $env (dict "name" "AWS_WEB_IDENTITY_TOKEN_FILE" "value" "/var/run/secrets/eks.amazonaws.com/serviceaccount/token") }}
+{{- end }}
+{{- if $aws.clusterName }}
+{{- /* The node's own role is not the operator's. */}}
+{{- $env = append $env (dict "name" "AWS_EC2_METADATA_DISABLED" "value" "true") }}
+{{- end }}
+{{- with $aws.endpoints.sts }}{{ $env = append $env (dict "name" "AWS_ENDPOINT_URL_STS" "value" .) }}{{ end }}
+{{- with $aws.endpoints.iam }}{{ $env = append $env (dict "name" "AWS_ENDPOINT_URL_IAM" "value" .) }}{{ end }}
+{{- if $aws.caBundle }}
+{{- $env = append $env (dict "name" "SSL_CERT_FILE" "value" "/etc/ssl/certs/ca-certificates.crt") }}
+{{- $env = append $env (dict "name" "SSL_CERT_DIR" "value" "/etc/tracepipe/ca") }}
+{{- end }}
+{{- with $env }}{{ toYaml . }}{{ end }}
+{{- end -}}
+
+{{- define "tracepipe.awsMounts" -}}
+{{- if .Values.aws.caBundle }}
+- name: ca
+  mountPath: /etc/tracepipe/ca
+  readOnly: true
+{{- end }}
+{{- if .Values.aws.operatorRoleArn }}
+- name: aws-iam-token
+  mountPath: /var/run/secrets/eks.amazonaws.com/serviceaccount
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- define "tracepipe.awsVolumes" -}}
+{{- if .Values.aws.caBundle }}
+- name: ca
+  configMap:
+    name: {{ include "tracepipe.name" . }}-ca
+{{- end }}
+{{- if .Values.aws.operatorRoleArn }}
+- name: aws-iam-token
+  projected:
+    defaultMode: 0440
+    sources:
+      - serviceAccountToken:
+          audience: sts.amazonaws.com
+          expirationSeconds: 86400
+          path: token
+{{- end }}
 {{- end -}}

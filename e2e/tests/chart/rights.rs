@@ -15,10 +15,11 @@ const IN_A_NAMESPACE: &[(&str, &str)] = &[
     ("/events", "list"),
     ("/pods", "get list watch"),
     ("/serviceaccounts", "create get list patch watch"),
+    ("/serviceaccounts/token", "create"),
     ("/services", "create get list patch watch"),
-    ("apps/daemonsets", "create get list patch watch"),
+    ("apps/daemonsets", "create delete get list patch watch"),
     ("events.k8s.io/events", "create patch"),
-    ("tracepipe.dev/tracingpipelines", "get list watch"),
+    ("tracepipe.dev/tracingpipelines", "get list patch watch"),
     ("tracepipe.dev/tracingpipelines/finalizers", "update"),
     ("tracepipe.dev/tracingpipelines/status", "patch"),
 ];
@@ -111,6 +112,38 @@ fn the_whole_cluster_is_one_cluster_role_with_the_same_rights() {
     }
 }
 
+/// Before an uninstall the operator is stopped, and only there is that allowed.
+#[test]
+fn only_the_job_before_an_uninstall_may_stop_the_operator_and_only_where_roles_are_made() {
+    for helm in helms("the rights of the job before an uninstall") {
+        let none = helm.manifests("");
+        assert!(of_kind(&none, "Job").is_empty());
+        let all = helm.manifests("{aws: {clusterName: prod-eu}, watchNamespaces: [tracing]}");
+        let job = the(&all, "Job");
+        assert_eq!(job["metadata"]["annotations"]["helm.sh/hook"], "pre-delete");
+        let role = of_kind(&all, "Role")
+            .into_iter()
+            .find(|role| role["metadata"]["name"] == job["metadata"]["name"])
+            .unwrap();
+        assert_eq!(role["metadata"]["annotations"]["helm.sh/hook"], "pre-delete");
+        let operator = &the(&all, "Deployment")["metadata"]["name"];
+        let expected = json!([
+            { "apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": [operator], "verbs": ["get"] },
+            { "apiGroups": ["apps"], "resources": ["deployments/scale"], "resourceNames": [operator], "verbs": ["patch"] },
+            { "apiGroups": [""], "resources": ["pods"], "verbs": ["list"] },
+        ]);
+        assert_eq!(role["rules"], expected);
+        assert_bound(&all, role, "RoleBinding", account(&all));
+        // The operator's own pods are counted, and this one is none of them.
+        let selected = &the(&all, "Deployment")["spec"]["selector"]["matchLabels"];
+        let labels = &job["spec"]["template"]["metadata"]["labels"];
+        assert_ne!(
+            selected["app.kubernetes.io/name"],
+            labels["app.kubernetes.io/name"]
+        );
+    }
+}
+
 #[test]
 fn every_pod_starts_under_restricted_pod_security_and_tells_its_needs() {
     for helm in helms("restricted pods") {
@@ -150,7 +183,9 @@ fn assert_restricted(pod: &Value) {
         assert!(pod[host].is_null(), "{host}");
     }
     for volume in pod["volumes"].as_array().into_iter().flatten() {
-        assert!(volume["configMap"].is_object(), "{volume}");
+        let is_token =
+            volume["projected"]["sources"][0]["serviceAccountToken"]["audience"] == "sts.amazonaws.com";
+        assert!(volume["configMap"].is_object() || is_token, "{volume}");
     }
     for container in pod["containers"].as_array().unwrap() {
         let expected = json!({
@@ -160,12 +195,14 @@ fn assert_restricted(pod: &Value) {
             "capabilities": { "drop": ["ALL"] },
         });
         assert_eq!(container["securityContext"], expected);
+        // What runs once is not probed.
+        let probed = pod["restartPolicy"].is_null();
         for needed in ["livenessProbe", "readinessProbe", "startupProbe"] {
-            assert!(container[needed].is_object(), "{needed}");
+            assert_eq!(container[needed].is_object(), probed, "{needed}");
         }
         assert!(container["resources"]["requests"]["memory"].is_string());
         assert!(container["resources"]["limits"]["memory"].is_string());
-        for port in container["ports"].as_array().unwrap() {
+        for port in container["ports"].as_array().into_iter().flatten() {
             assert!(port["hostPort"].is_null());
         }
     }

@@ -75,7 +75,9 @@ fn the_operator_is_told_what_is_set_and_nothing_else() {
     let everything = format!(
         "run --namespaces=observability,tracing \
          --collector-image=mirror.example.com/tracepipe/collector@sha256:{digest} --image-pull-policy=Never \
-         --image-pull-secrets=mirror,fallback --priority-class=tracing --region=eu-west-1 \
+         --image-pull-secrets=mirror,fallback --priority-class=tracing --region=eu-west-1 --cluster-name=prod-eu \
+         --role-path-prefix=/platform/tracing/ \
+         --permissions-boundary=arn:aws:iam::111122223333:policy/tracing-boundary \
          --xray-endpoint=https://vpce-1.xray.eu-west-1.vpce.amazonaws.com \
          --sts-endpoint=https://vpce-2.sts.eu-west-1.vpce.amazonaws.com --extra-ca-file=/etc/tracepipe/ca/ca.pem \
          --health-address=0.0.0.0:8081 --metrics-address=0.0.0.0:8080 --log-format=text --log-level=debug"
@@ -94,6 +96,61 @@ fn the_operator_is_told_what_is_set_and_nothing_else() {
             !strings(&container(&all)["args"])
                 .join(" ")
                 .contains("--priority-class")
+        );
+    }
+}
+
+/// Under the names that EKS's webhooks use, which leave a pod alone that has them.
+#[test]
+fn the_operator_and_its_last_job_go_to_aws_as_the_operators_role_and_as_nobody_else() {
+    for helm in helms("the operator's way to AWS") {
+        let none = helm.manifests("");
+        assert!(container(&none)["env"].is_null() && container(&none)["volumeMounts"].is_null());
+        let all = helm.manifests(&ci_file("everything"));
+        let job = &the(&all, "Job")["spec"]["template"]["spec"];
+        let operator = &the(&all, "Deployment")["spec"]["template"]["spec"];
+        for member in ["env", "volumeMounts"] {
+            assert_eq!(
+                job["containers"][0][member], operator["containers"][0][member],
+                "{member}"
+            );
+        }
+        assert_eq!(job["volumes"], operator["volumes"]);
+        let env = operator["containers"][0]["env"].as_array().unwrap();
+        let of = |name: &str| {
+            env.iter()
+                .find(|one| one["name"] == name)
+                .map(|one| &one["value"])
+        };
+        let expected = [
+            (
+                "AWS_ROLE_ARN",
+                "arn:aws:iam::111122223333:role/tracepipe-operator",
+            ),
+            (
+                "AWS_WEB_IDENTITY_TOKEN_FILE",
+                "/var/run/secrets/eks.amazonaws.com/serviceaccount/token",
+            ),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("AWS_ENDPOINT_URL_IAM", "https://vpce-3.iam.vpce.amazonaws.com"),
+            (
+                "AWS_ENDPOINT_URL_STS",
+                "https://vpce-2.sts.eu-west-1.vpce.amazonaws.com",
+            ),
+            ("SSL_CERT_DIR", "/etc/tracepipe/ca"),
+        ];
+        for (name, value) in expected {
+            assert_eq!(of(name), Some(&json!(value)), "{name}");
+        }
+        let token = operator["volumes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|one| one["name"] == "aws-iam-token")
+            .unwrap();
+        assert_eq!(
+            token["projected"]["sources"][0]["serviceAccountToken"]["audience"],
+            "sts.amazonaws.com"
         );
     }
 }
