@@ -109,14 +109,16 @@ impl Aws {
             .assume_role_with_web_identity()
             .role_arn(role)
             .role_session_name("tracepipe-operator-verifies")
-            .web_identity_token(token.0)
+            .web_identity_token(&token.0)
             .duration_seconds(900)
             .send()
             .await;
         let Err(error) = answer else {
             return Assumed::Granted;
         };
-        trouble::of_assume(role, code_of(&error), message_of(&error))
+        // Whoever answers may repeat what he was shown.
+        let words = message_of(&error).replace(&token.0, "(the token)");
+        trouble::of_assume(role, code_of(&error), &words)
             .unwrap_or_else(|| Assumed::Unanswered(trouble("sts:AssumeRoleWithWebIdentity", role, &error)))
     }
 

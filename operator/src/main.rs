@@ -132,12 +132,15 @@ async fn connect() -> anyhow::Result<kube::Client> {
     Ok(kube::Client::try_from(config)?)
 }
 
-fn init_log(level: LevelFilter, format: LogFormat) {
-    // The libraries' own lines would bury ours.
-    let filter = tracing_subscriber::filter::Targets::new()
+/// The libraries' own lines would bury ours, and hold what ours do not: bodies of requests, credentials among them.
+fn log_filter(level: LevelFilter) -> tracing_subscriber::filter::Targets {
+    tracing_subscriber::filter::Targets::new()
         .with_default(level.min(LevelFilter::WARN))
-        .with_target("tracepipe_operator", level);
-    let registry = tracing_subscriber::registry().with(filter);
+        .with_target("tracepipe_operator", level)
+}
+
+fn init_log(level: LevelFilter, format: LogFormat) {
+    let registry = tracing_subscriber::registry().with(log_filter(level));
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match format {
         LogFormat::Json => registry.with(layer.json()).init(),

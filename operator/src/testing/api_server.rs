@@ -34,6 +34,8 @@ struct State {
     faults: Faults,
     /// Reasons of events, in order.
     events: Vec<String>,
+    /// Whole events.
+    notes: Vec<String>,
 }
 
 impl ApiServer {
@@ -93,6 +95,11 @@ impl ApiServer {
         std::mem::take(&mut self.0.lock().unwrap().events)
     }
 
+    /// All events there ever were.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        self.0.lock().unwrap().notes.clone()
+    }
+
     /// As `kubectl delete`: what has a finalizer stays.
     pub(crate) fn delete(&self, path: &str, now: &str) {
         let mut state = self.0.lock().unwrap();
@@ -147,6 +154,7 @@ impl State {
         let said = format!("{method} {path}");
         if path.ends_with("/events") {
             if *method == Method::POST {
+                self.notes.push(body.to_string());
                 self.events
                     .push(body["reason"].as_str().unwrap_or_default().to_owned());
             }
@@ -222,7 +230,7 @@ impl State {
         if !self.objects.contains_key(account) {
             return (404, json!("not found"));
         }
-        request["status"] = json!({"token": account, "expirationTimestamp": "2100-01-01T00:00:00Z"});
+        request["status"] = json!({"token": format!("{account}{}", super::world::CANARY), "expirationTimestamp": "2100-01-01T00:00:00Z"});
         (201, request)
     }
 

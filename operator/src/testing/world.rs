@@ -36,6 +36,8 @@ pub(crate) const PIPELINE: &str =
     "/apis/tracepipe.dev/v1alpha1/namespaces/tracing/tracingpipelines/otel-collector";
 pub(crate) const DAEMON_SET: &str = "/apis/apps/v1/namespaces/tracing/daemonsets/otel-collector-collector";
 const ACCOUNT: &str = "111122223333";
+/// In every secret that the operator is given.
+pub(crate) const CANARY: &str = "CANARY-4711";
 /// How long a pod takes to end.
 const POD_ENDS: Duration = Duration::from_secs(5);
 /// No story is longer.
@@ -106,7 +108,10 @@ impl Cloud {
 
     /// The token is the path of its ServiceAccount.
     fn assume(&self, form: &BTreeMap<String, String>, now: SystemTime) -> (u16, String) {
-        let token: Vec<&str> = form["WebIdentityToken"].split('/').collect();
+        let token: Vec<&str> = form["WebIdentityToken"]
+            .trim_end_matches(CANARY)
+            .split('/')
+            .collect();
         let subject = format!("system:serviceaccount:{}:{}", token[4], token[6]);
         let issuer = issuer().to_string();
         let caller = Caller {
@@ -120,10 +125,13 @@ impl Cloud {
         if trust.is_some_and(|trust| Trust::parse(&trust).unwrap().allows(&caller)) {
             return (
                 200,
-                "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>ASIAX</AccessKeyId><SecretAccessKey>x</SecretAccessKey><SessionToken>x</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>".to_owned(),
+                "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>ASIAX</AccessKeyId><SecretAccessKey>CANARY-4711</SecretAccessKey><SessionToken>CANARY-4711</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>".to_owned(),
             );
         }
-        let message = "Not authorized to perform sts:AssumeRoleWithWebIdentity";
+        let message = format!(
+            "Not authorized to perform sts:AssumeRoleWithWebIdentity with {}",
+            form["WebIdentityToken"]
+        );
         (
             403,
             format!(

@@ -487,3 +487,50 @@ async fn a_role_moves_to_another_path_without_a_moment_without_one() {
         world.now()
     );
 }
+
+/// Where the operator's log goes in a test.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Tokens and credentials, given and refused, repeated by AWS in its own words.
+#[tokio::test(start_paused = true)]
+async fn no_secret_is_logged_told_counted_or_stored() {
+    use tracing_subscriber::layer::SubscriberExt;
+    let log = Log::default();
+    let writer = log.clone();
+    let layer = tracing_subscriber::fmt::layer()
+        .json()
+        .with_writer(move || writer.clone());
+    let filter = crate::log_filter(tracing_subscriber::filter::LevelFilter::TRACE);
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(filter).with(layer));
+    let granted = settled(json!({})).await;
+    let refused = World::new(&json!({"identity": {"roleArn": ROLE}}));
+    let operator = minutes(&refused, refused.operator(), 5).await;
+    assert!(
+        refused.message(types::IDENTITY_READY).contains("(the token)"),
+        "{}",
+        refused.message(types::IDENTITY_READY)
+    );
+    for world in [&granted, &refused] {
+        let stored = serde_json::to_string(&world.api.objects()).unwrap();
+        assert!(!stored.contains(CANARY), "{stored}");
+        assert!(!world.api.notes().concat().contains(CANARY));
+    }
+    assert!(!operator.metrics.render().contains(CANARY));
+    change_spec(&refused, &json!({"identity": {"roleArn": null}}));
+    refused.kill_aws(true);
+    minutes(&refused, operator, 2).await;
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(!log.contains(CANARY), "{log}");
+}
