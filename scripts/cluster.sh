@@ -59,33 +59,40 @@ up() {
     prepare_whole
     where=$("$cluster" up "${wanted[@]}")
     printf '%s\n' "$where"
+    made TRACEPIPE_OPERATOR "scripts/build.sh operator"
     # An operator that cannot be installed is something to look at, so the cluster stays.
     eval "$where"
     trap 'say "the operator could not be installed; the cluster runs all the same (scripts/cluster.sh down removes it)"' ERR
     install_operator
 }
 
-# The role of deploy/examples/pipeline-minimal.yaml, then the chart with the authority of the fake AWS.
+# The operator's own role with the policy that it prints, then the chart with the authority of the fake AWS.
 install_operator() {
     say "installing the operator"
-    python3 - "$TRACEPIPE_FAKE_AWS/_fake/roles" <(kubectl get --raw /.well-known/openid-configuration) <<'PYTHON'
+    python3 - "$TRACEPIPE_FAKE_AWS/_fake/" <(kubectl get --raw /.well-known/openid-configuration) \
+        <("$TRACEPIPE_OPERATOR" iam-policy --account 111122223333 --cluster-name prod-eu) <<'PYTHON'
 import json, sys, urllib.request
-issuer = json.load(open(sys.argv[2]))["issuer"].removeprefix("https://")
+control, discovery, policy = sys.argv[1:]
+issuer = json.load(open(discovery))["issuer"].removeprefix("https://")
 account = "arn:aws:iam::111122223333"
 trust = {"Version": "2012-10-17", "Statement": [{
     "Effect": "Allow",
     "Principal": {"Federated": f"{account}:oidc-provider/{issuer}"},
     "Action": "sts:AssumeRoleWithWebIdentity",
     "Condition": {"StringEquals": {
-        f"{issuer}:sub": "system:serviceaccount:tracing:otel-collector-collector",
+        f"{issuer}:sub": "system:serviceaccount:tracepipe-system:tracepipe",
         f"{issuer}:aud": "sts.amazonaws.com",
     }},
 }]}
-role = json.dumps({"arn": f"{account}:role/prod-eu-tracing", "trust": trust}).encode()
-urllib.request.urlopen(urllib.request.Request(sys.argv[1], role, {"Content-Type": "application/json"}))
+def post(path, body):
+    request = urllib.request.Request(control + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    urllib.request.urlopen(request)
+post("roles", {"arn": f"{account}:role/tracepipe-operator", "trust": trust})
+post("iam/policy", json.load(open(policy)))
 PYTHON
     helm4 install tracepipe charts/tracepipe --namespace tracepipe-system --create-namespace \
         --set image.operator.pullPolicy=Never --set image.collector.pullPolicy=Never \
+        --set aws.clusterName=prod-eu --set aws.operatorRoleArn=arn:aws:iam::111122223333:role/tracepipe-operator \
         --set-file aws.caBundle="$TRACEPIPE_AWS_CA" --wait --timeout 3m >&2
     kubectl apply -f deploy/examples/pipeline-minimal.yaml >&2
     kubectl wait --for condition=Ready --timeout 3m --namespace tracing tracingpipeline/otel-collector >&2

@@ -23,6 +23,12 @@ pub(crate) mod first {
         )
         .await;
         run(apply("examples/pipeline-minimal.yaml")).await;
+        // As it comes the operator makes no roles, and says what to do.
+        let refused = ("False", "ManagedRolesOff");
+        rig.until("tracing", "otel-collector", "ConfigAccepted", refused)
+            .await;
+        let role = serde_json::json!({ "identity": { "roleArn": "arn:aws:iam::111122223333:role/prod-eu-tracing" } });
+        rig.change("tracing", "otel-collector", role).await.unwrap();
         rig.until_ready("tracing", "otel-collector").await;
         run(apply("examples/pipeline-full.yaml")).await;
         let kustomize = format!("apply --kustomize {} --dry-run=server", deploy.display());

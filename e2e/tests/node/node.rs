@@ -13,6 +13,7 @@
 
 mod apps;
 mod cluster;
+mod identity;
 mod kill;
 mod lifecycle;
 mod line;

@@ -18,6 +18,15 @@ pub(crate) struct OwnOperator {
 impl OwnOperator {
     /// Looks after one namespace, as the cluster's administrator.
     pub(crate) async fn start(namespace: &str, args: &[&str]) -> anyhow::Result<Self> {
+        Self::start_with(namespace, args, BTreeMap::new()).await
+    }
+
+    /// The same, with variables.
+    pub(crate) async fn start_with(
+        namespace: &str,
+        args: &[&str],
+        mut env: BTreeMap<String, String>,
+    ) -> anyhow::Result<Self> {
         let mut all = ["run", "--namespaces", namespace, "--log-level", "debug"]
             .map(str::to_owned)
             .to_vec();
@@ -35,7 +44,7 @@ impl OwnOperator {
         }
         all.extend(args.iter().map(|arg| (*arg).to_owned()));
         let kubeconfig = std::env::var("KUBECONFIG").context("KUBECONFIG")?;
-        let env = BTreeMap::from([("KUBECONFIG".to_owned(), kubeconfig)]);
+        env.insert("KUBECONFIG".to_owned(), kubeconfig);
         let mut process = Process::start(&find_binary()?, &all, &env)?;
         let connected = |line: &str| line.contains("connected to the API server").then_some(());
         process

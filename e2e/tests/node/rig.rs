@@ -12,8 +12,11 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 use tracepipe_e2e::cluster::kube_api::{KubeApi, Patch};
 use tracepipe_e2e::cluster::wait::wait_until;
-use tracepipe_e2e::cluster::{AWS_CA_VARIABLE, BIN_VARIABLE, DIR_VARIABLE, FAKE_AWS_VARIABLE, ISSUER};
+use tracepipe_e2e::cluster::{
+    AWS_CA_VARIABLE, BIN_VARIABLE, DIR_VARIABLE, FAKE_AWS_VARIABLE, ISSUER, REGION,
+};
 use tracepipe_e2e::http_get::http_request;
+use tracepipe_e2e::operator::find_binary;
 
 /// A pod starts in seconds; two cores under the rest of the tests make it more.
 pub(crate) const LIMIT: Duration = Duration::from_secs(180);
@@ -30,8 +33,10 @@ pub(crate) const WATCHED: [&str; 8] = [
     "tp-nodes",
 ];
 
+/// Bounds the roles that operators make.
+pub(crate) const BOUNDARY: &str = "arn:aws:iam::111122223333:policy/tracing-boundary";
 /// The account of the fake STS.
-const ACCOUNT: &str = "111122223333";
+pub(crate) const ACCOUNT: &str = "111122223333";
 
 static INSTALLED: OnceCell<()> = OnceCell::const_new();
 
@@ -40,6 +45,22 @@ pub(crate) struct Rig {
     pub(crate) api: KubeApi,
     bin: PathBuf,
     fakes: String,
+}
+
+/// What `iam-policy` prints for the cluster of the tests.
+pub(crate) async fn operators_policy() -> anyhow::Result<String> {
+    let words = ["iam-policy", "--account", ACCOUNT, "--cluster-name", "prod-eu"];
+    let printed = Command::new(find_binary()?)
+        .args(words)
+        .args(["--permissions-boundary", BOUNDARY])
+        .output()
+        .await?;
+    ensure!(
+        printed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&printed.stderr)
+    );
+    Ok(String::from_utf8(printed.stdout)?)
 }
 
 /// None without a cluster, after saying so.
@@ -138,10 +159,10 @@ impl Rig {
         if self.api.get(deployment).await?.found()?.is_some() {
             return Ok(());
         }
-        let role = self
-            .make_role("prod-eu-tracing", "tracing", "otel-collector-collector")
+        let operator = self
+            .let_operator_make_roles("tracepipe-system", "tracepipe")
             .await?;
-        let spec = json!({ "clusterName": "prod-eu", "identity": { "roleArn": role } });
+        let spec = json!({ "clusterName": "prod-eu" });
         let ca = std::env::var(AWS_CA_VARIABLE).context(AWS_CA_VARIABLE)?;
         let chart = project("charts/tracepipe").display().to_string();
         let mut args: Vec<String> = ["install", "tracepipe", &chart, "--namespace", "tracepipe-system"]
@@ -153,6 +174,10 @@ impl Rig {
             "image.collector.pullPolicy=Never".to_owned(),
             "log.level=debug".to_owned(),
             "pipeline.create=true".to_owned(),
+            "aws.clusterName=prod-eu".to_owned(),
+            format!("aws.operatorRoleArn={operator}"),
+            format!("aws.permissionsBoundary={BOUNDARY}"),
+            format!("aws.region={REGION}"),
         ] {
             args.extend(["--set".to_owned(), setting]);
         }
@@ -230,6 +255,31 @@ impl Rig {
         let (status, text) = self.fakes(Method::POST, "/_fake/roles", &role).await?;
         ensure!(status.is_success(), "{status}: {text}");
         Ok(arn)
+    }
+
+    /// Gives an operator's ServiceAccount a role with the policy that `iam-policy` prints, in an account that has the
+    /// boundary; answers the role's ARN. IAM asks that policy from then on, whoever calls.
+    pub(crate) async fn let_operator_make_roles(
+        &self,
+        namespace: &str,
+        account: &str,
+    ) -> anyhow::Result<String> {
+        let policy = operators_policy().await?;
+        for (path, body) in [
+            ("/_fake/iam/managed_policies", json!(BOUNDARY).to_string()),
+            ("/_fake/iam/policy", policy),
+        ] {
+            let (status, text) = self.fakes(Method::POST, path, &body).await?;
+            ensure!(status.is_success(), "{path}: {status}: {text}");
+        }
+        self.make_role("tracepipe-operator", namespace, account).await
+    }
+
+    /// The roles that IAM has.
+    pub(crate) async fn iam_roles(&self) -> anyhow::Result<Vec<Value>> {
+        let (status, text) = self.fakes(Method::GET, "/_fake/iam/roles", "").await?;
+        ensure!(status.is_success(), "{status}: {text}");
+        Ok(serde_json::from_str(&text)?)
     }
 
     /// Asks the fakes' control server.

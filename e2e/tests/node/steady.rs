@@ -22,8 +22,30 @@ fn audit_log() -> PathBuf {
     PathBuf::from(std::env::var_os(DIR_VARIABLE).unwrap()).join("audit.log")
 }
 
+/// The end of the audit log.
+pub(crate) fn audit_place() -> u64 {
+    std::fs::metadata(audit_log()).unwrap().len()
+}
+
+/// How many writes to a namespace any operator has had answered, from this place of the audit log on.
+pub(crate) fn operators_writes_since(place: u64, namespace: &str) -> usize {
+    let ours = |event: &Value| {
+        let agent = event["userAgent"].as_str().unwrap_or_default();
+        agent.starts_with("tracepipe-operator/")
+    };
+    events_since(place, namespace, ours).len()
+}
+
 /// Writes of the operator's ServiceAccount to a namespace, from this place of the audit log on.
 fn writes_since(place: u64, namespace: &str) -> Vec<Value> {
+    let ours = |event: &Value| {
+        let name = event["user"]["username"].as_str().unwrap_or_default();
+        name.starts_with("system:serviceaccount:tracepipe-system:")
+    };
+    events_since(place, namespace, ours)
+}
+
+fn events_since(place: u64, namespace: &str, ours: impl Fn(&Value) -> bool) -> Vec<Value> {
     let mut file = File::open(audit_log()).unwrap();
     file.seek(SeekFrom::Start(place)).unwrap();
     let lines = BufReader::new(file).lines().map_while(Result::ok);
@@ -31,9 +53,10 @@ fn writes_since(place: u64, namespace: &str) -> Vec<Value> {
         .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
         .filter(|event| {
             let verb = event["verb"].as_str().unwrap_or_default();
-            let name = event["user"]["username"].as_str().unwrap_or_default();
-            name.starts_with("system:serviceaccount:tracepipe-system:")
+            ours(event)
                 && !["get", "list", "watch"].contains(&verb)
+                // A token is asked for and not kept: nothing is stored.
+                && event["objectRef"]["subresource"] != "token"
                 && event["objectRef"]["namespace"] == namespace
         });
     writes.collect()
