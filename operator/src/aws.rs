@@ -28,8 +28,9 @@ const LISTED_MAX: i32 = 100;
 
 /// AWS, through the operator's eyes.
 pub(crate) struct Aws {
-    /// The chart's; without it the environment's, then the nodes'.
+    /// The chart's; without it the environment's, then the nodes'. Never a pipeline's: its author has no say here.
     region: Option<String>,
+    region_of_nodes: Mutex<Option<String>>,
     loaded: Mutex<Option<SdkConfig>>,
     /// Instead of the network, in tests.
     http: Option<aws_sdk_iam::config::SharedHttpClient>,
@@ -67,6 +68,7 @@ impl Aws {
     pub(crate) fn new(region: Option<String>) -> Self {
         Self {
             region,
+            region_of_nodes: Mutex::default(),
             loaded: Mutex::default(),
             http: None,
             worker: Semaphore::new(1),
@@ -82,15 +84,25 @@ impl Aws {
         }
     }
 
+    /// The region that the nodes name, for an administrator who names none.
+    pub(crate) fn nodes_are_in(&self, region: Option<&str>) {
+        if let Some(region) = region {
+            *self
+                .region_of_nodes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(region.to_owned());
+        }
+    }
+
     /// The right to call IAM, unless another pass has it.
     pub(crate) fn worker(&self) -> Option<SemaphorePermit<'_>> {
         self.worker.try_acquire().ok()
     }
 
     /// The account that the operator's own credentials belong to. It needs no permission.
-    pub(crate) async fn account(&self, region_of_nodes: Option<&str>) -> Result<AwsAccount, Trouble> {
+    pub(crate) async fn account(&self) -> Result<AwsAccount, Trouble> {
         let action = "sts:GetCallerIdentity";
-        let client = aws_sdk_sts::Client::from_conf(self.sts(region_of_nodes).await.build());
+        let client = aws_sdk_sts::Client::from_conf(self.sts().await.build());
         let answer = client.get_caller_identity().send().await;
         let answer = answer.map_err(|error| trouble(action, "*", &error))?;
         let arn = answer.arn.unwrap_or_default();
@@ -100,7 +112,11 @@ impl Aws {
 
     /// Whether the bearer of `token` gets credentials of `role`.
     pub(crate) async fn assume(&self, role: &str, token: Token, region: Option<&str>) -> Assumed {
-        let mut config = self.sts(region).await;
+        if token.0.is_empty() {
+            let why = "the API server gave an empty token";
+            return Assumed::Unanswered(Trouble::standing("sts:AssumeRoleWithWebIdentity", role, why));
+        }
+        let mut config = self.sts().await;
         if let Some(region) = region {
             config = config.region(Region::new(region.to_owned()));
         }
@@ -117,9 +133,13 @@ impl Aws {
             return Assumed::Granted;
         };
         // Whoever answers may repeat what he was shown.
-        let words = message_of(&error).replace(&token.0, "(the token)");
-        trouble::of_assume(role, code_of(&error), &words)
-            .unwrap_or_else(|| Assumed::Unanswered(trouble("sts:AssumeRoleWithWebIdentity", role, &error)))
+        let hide = |text: &str| text.replace(&token.0, "(the token)");
+        let denied = trouble::of_assume(role, code_of(&error), &hide(message_of(&error)));
+        denied.unwrap_or_else(|| {
+            let mut trouble = trouble("sts:AssumeRoleWithWebIdentity", role, &error);
+            trouble.message = hide(&trouble.message);
+            Assumed::Unanswered(trouble)
+        })
     }
 
     /// The role of this name, None when IAM knows none.
@@ -235,15 +255,15 @@ impl Aws {
     }
 
     async fn iam(&self) -> aws_sdk_iam::Client {
-        let config = aws_sdk_iam::config::Builder::from(&self.load(None).await);
+        let config = aws_sdk_iam::config::Builder::from(&self.load().await);
         let config = config
             .retry_config(RetryConfig::disabled())
             .timeout_config(limits());
         aws_sdk_iam::Client::from_conf(config.build())
     }
 
-    async fn sts(&self, region: Option<&str>) -> aws_sdk_sts::config::Builder {
-        let config = aws_sdk_sts::config::Builder::from(&self.load(region).await);
+    async fn sts(&self) -> aws_sdk_sts::config::Builder {
+        let config = aws_sdk_sts::config::Builder::from(&self.load().await);
         config
             .retry_config(RetryConfig::disabled())
             .timeout_config(limits())
@@ -251,7 +271,7 @@ impl Aws {
 
     /// The SDK's configuration. Credentials in it are kept until they end; they come from where the SDK looks: variables,
     /// a web identity, a Pod Identity association.
-    async fn load(&self, region: Option<&str>) -> SdkConfig {
+    async fn load(&self) -> SdkConfig {
         if let Some(loaded) = self.lock().clone() {
             return loaded;
         }
@@ -260,8 +280,13 @@ impl Aws {
                 .ok()
                 .filter(|region| !region.is_empty())
         };
-        let known = self.region.clone().or_else(from_environment);
-        let region = known.clone().or_else(|| region.map(str::to_owned));
+        let of_nodes = || {
+            self.region_of_nodes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone()
+        };
+        let region = self.region.clone().or_else(from_environment).or_else(of_nodes);
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .timeout_config(limits())
             // Without one there is no endpoint; where the partition is another, the region has to be known.

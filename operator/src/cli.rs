@@ -258,6 +258,11 @@ impl RenderArguments {
 }
 
 impl CleanupArguments {
+    /// As [`Settings::issuer`].
+    pub(crate) fn issuer(&self) -> Option<Issuer> {
+        self.administration.issuer.clone()
+    }
+
     /// As [`RunArguments::settings`].
     pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
         self.administration.settings()

@@ -142,6 +142,14 @@ fn is_ipv6(service_host: Option<&str>) -> bool {
     service_host.is_some_and(|host| host.parse::<Ipv6Addr>().is_ok())
 }
 
+/// What a pod of the operator knows without asking anybody.
+pub(crate) fn facts_of_pod(issuer: Option<Issuer>) -> Facts {
+    Facts {
+        issuer: issuer.or_else(own_issuer),
+        ..Facts::default()
+    }
+}
+
 /// The issuer of the operator's own token, which is that of all tokens of the cluster.
 fn own_issuer() -> Option<Issuer> {
     let token = std::fs::read_to_string(OWN_TOKEN).ok()?;

@@ -27,7 +27,7 @@ use crate::reconcile::{Context, PassError, key_of};
 use crate::report::Happening;
 use crate::settings::AwsAccount;
 use crate::validate::{Accepted, Credentials};
-pub(crate) use end::{end_all, retire, wind_up};
+pub(crate) use end::{end_all, retire, roles_to_end, wind_up};
 use proof::{Pods, Proof, wait};
 pub(crate) use verdict::{Verdict, verdict};
 
@@ -40,6 +40,8 @@ pub(crate) const SKIP_ANNOTATION: &str = "tracepipe.dev/skip-aws-cleanup";
 const RECHECK: SignedDuration = SignedDuration::from_mins(9);
 /// All calls of one pass to IAM together; what is not done then is done by the next pass.
 const WORK_LIMIT: Duration = Duration::from_secs(10);
+/// Until what is due and could not be done is tried again.
+const OVERDUE: SignedDuration = SignedDuration::from_secs(5);
 /// When another pass talks to IAM.
 const BUSY: SignedDuration = SignedDuration::from_secs(1);
 
@@ -60,6 +62,8 @@ pub(crate) struct Memory {
     held: Option<(String, Timestamp)>,
     /// Of the last attempt to delete.
     end: Backoff,
+    /// Since when the collectors of a deleted resource end.
+    collectors_end: Option<Timestamp>,
 }
 
 /// Attempts that get rarer: after one, two, four ... seconds, [`Backoff::MOST`] at most.
@@ -132,6 +136,15 @@ impl<'a> Subject<'a> {
         roles
     }
 
+    /// Whether roles that are no longer used may go: nothing is left to be proven of the one that is.
+    pub(crate) fn may_retire(&self, credentials: &Credentials) -> bool {
+        match credentials {
+            Credentials::Role(_) | Credentials::Managed(Some(_)) => is_proven(self, self.context.clock.now()),
+            Credentials::Managed(None) => false,
+            Credentials::PodIdentity { .. } | Credentials::Ambient | Credentials::NotNeeded => true,
+        }
+    }
+
     fn key(&self) -> String {
         key_of(
             &self.pipeline.namespace().unwrap_or_default(),
@@ -150,6 +163,12 @@ impl<'a> Subject<'a> {
 
     fn has_finalizer(&self) -> bool {
         self.pipeline.finalizers().iter().any(|one| one == FINALIZER)
+    }
+
+    /// By the documented way out.
+    fn skips_cleanup(&self) -> bool {
+        let annotation = self.pipeline.annotations().get(SKIP_ANNOTATION);
+        annotation.is_some_and(|value| value == "true")
     }
 
     fn retains(&self) -> bool {
@@ -196,15 +215,11 @@ fn params() -> PatchParams {
 }
 
 /// The account that roles of this pipeline are in. While AWS does not say, the one that its roles were in before.
-pub(crate) async fn account(
-    pipeline: &TracingPipeline,
-    region_of_nodes: Option<&str>,
-    context: &Context,
-) -> Option<AwsAccount> {
+pub(crate) async fn account(pipeline: &TracingPipeline, context: &Context) -> Option<AwsAccount> {
     let now = context.clock.now();
     let due = context.account(|known| known.account.is_none() && known.tries.is_due(now));
     if due {
-        let answer = context.aws.account(region_of_nodes).await;
+        let answer = context.aws.account().await;
         let now = context.clock.now();
         context.account(|known| match answer {
             Ok(account) => {
@@ -223,7 +238,8 @@ pub(crate) async fn account(
         .status
         .as_ref()
         .and_then(|status| status.identity.as_ref());
-    let before = identity.and_then(|identity| identity.role_arn.as_deref());
+    // A role that was given may be in anybody's.
+    let before = identity.and_then(|identity| identity.managed_roles.first());
     context
         .account(|known| known.account.clone())
         .or_else(|| AwsAccount::of_arn(before?))
@@ -472,9 +488,14 @@ pub(crate) fn hold(
             Some((role, since)) if role == wish => *since,
             _ => now,
         };
+        // A role that is not made yet is like one that nobody knows.
+        let made = credentials.managed().is_none_or(|role| {
+            let wish = role.fingerprint();
+            memory.fulfilled.as_ref().is_some_and(|(seen, _)| *seen == wish)
+        });
         let rest = wait(
             pods,
-            arn.is_some(),
+            arn.is_some() && made,
             &memory.proof.view(now),
             now.duration_since(since),
         );
@@ -511,7 +532,7 @@ pub(crate) fn look_again(
         let recheck = memory.fulfilled.as_ref().map(|(_, seen)| *seen + RECHECK);
         let role = match &memory.trouble {
             Some(_) => memory.tries.not_before(),
-            None => recheck.or(memory.tries.not_before()),
+            None => recheck.max(memory.tries.not_before()),
         };
         [
             role.filter(|_| credentials.managed().is_some()),
@@ -521,7 +542,11 @@ pub(crate) fn look_again(
         ]
     });
     let next = next.into_iter().flatten().min();
-    next.map(|next| next.duration_since(now).max(SignedDuration::ZERO))
+    // What is due and was not done waits for something else.
+    next.map(|next| match next.duration_since(now) {
+        rest if rest.is_positive() => rest,
+        _ => OVERDUE,
+    })
 }
 
 #[cfg(test)]

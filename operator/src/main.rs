@@ -59,7 +59,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use cli::{Arguments, CleanupArguments, Command, LogFormat, RunArguments};
 use offline::Outcome;
-use settings::Facts;
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
@@ -115,7 +114,11 @@ async fn run(arguments: &RunArguments) -> anyhow::Result<()> {
 async fn cleanup(arguments: &CleanupArguments) -> anyhow::Result<()> {
     init_log(LevelFilter::INFO, arguments.log_format);
     let client = connect().await?;
-    let context = reconcile::Context::new(client.clone(), arguments.settings()?, Facts::default());
+    let context = reconcile::Context::new(
+        client.clone(),
+        arguments.settings()?,
+        controller::facts_of_pod(arguments.issuer()),
+    );
     Box::pin(cleanup::run(&client, &context, arguments)).await
 }
 

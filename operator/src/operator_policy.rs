@@ -30,7 +30,7 @@ pub(crate) fn document(partition: &str, account: &Account, settings: &ManagedRol
         }
         condition
     };
-    let mut rights = vec!["iam:PutRolePolicy", "iam:DeleteRolePolicy"];
+    let mut rights = vec!["iam:PutRolePolicy"];
     if settings.boundary.is_some() {
         // For this action the key is the boundary that is put: there is only the one.
         rights.push("iam:PutRolePermissionsBoundary");
@@ -45,10 +45,15 @@ pub(crate) fn document(partition: &str, account: &Account, settings: &ManagedRol
         ),
         allow("WriteRights", &rights, bounded(&existing)),
         // The Service Authorization Reference has the boundary's key for these two since 2026; accounts have been seen
-        // where it never matched, and then nothing could be repaired or deleted. Path and tag bound them.
+        // where it never matched, and then nothing could be repaired or deleted. Path and tag bound them. A role that
+        // has lost its boundary has to be deletable, and to take a policy away gives no right.
         allow(
             "WriteRoles",
-            &["iam:UpdateAssumeRolePolicy", "iam:DeleteRole"],
+            &[
+                "iam:UpdateAssumeRolePolicy",
+                "iam:DeleteRolePolicy",
+                "iam:DeleteRole",
+            ],
             json!({ existing.as_str(): settings.cluster }),
         ),
         allow(

@@ -68,6 +68,8 @@ pub(crate) struct Context {
 /// What is remembered of a pipeline between passes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Memory {
+    /// The resource's.
+    uid: Option<String>,
     /// Failures in a row.
     pub(crate) failures: u32,
     /// Objects that an apply could not make as they shall be, each with the plan's hash and the state that it left.
@@ -88,6 +90,16 @@ pub(crate) enum PassError {
 }
 
 impl Memory {
+    /// What was remembered of a resource of this name is not about another one.
+    fn is_of(&mut self, uid: Option<String>) {
+        if self.uid != uid {
+            *self = Self {
+                uid,
+                ..Self::default()
+            };
+        }
+    }
+
     /// How long the next pass has to wait. Events of a large rollout come without end; each pass takes in many.
     fn pause(&self, now: Timestamp) -> Option<Duration> {
         let since = Duration::try_from(now.duration_since(self.last_pass?)).ok()?;
@@ -129,16 +141,6 @@ pub(crate) async fn look(
 ) -> Result<Option<Duration>, PassError> {
     let key = key_of(namespace, name);
     let api: Api<TracingPipeline> = Api::namespaced(context.client.clone(), namespace);
-    // Without its nodes every pipeline would look unready, without its pods every ConfigMap unused.
-    if !context.stores.listed() {
-        if let Some(why) = context.stores.forbidden()
-            && let Some(pipeline) = api.get_opt(name).await?
-        {
-            context.say_forbidden(&pipeline, &why, &api).await?;
-            return Ok(Some(UNSETTLED));
-        }
-        return Ok(Some(PAUSE));
-    }
     if let Some(pause) = context.remember(&key, |memory| memory.pause(context.clock.now())) {
         return Ok(Some(pause));
     }
@@ -147,13 +149,24 @@ pub(crate) async fn look(
         context.gone(namespace, name);
         return Ok(None);
     };
+    context.remember(&key, |memory| memory.is_of(pipeline.uid()));
     let subject = Subject {
         pipeline: &pipeline,
         api: &api,
         context,
     };
+    let leaves = pipeline.meta().deletion_timestamp.is_some();
+    // Without its nodes every pipeline would look unready, without its pods every ConfigMap unused. One that goes may be in
+    // a namespace where nothing may be listed any more.
+    if !leaves && !context.stores.listed() {
+        let Some(why) = context.stores.forbidden() else {
+            return Ok(Some(PAUSE));
+        };
+        context.say_forbidden(&pipeline, &why, &api).await?;
+        return Ok(Some(UNSETTLED));
+    }
     // Children go with their owner. Whatever were applied now would be a new one for the collector to remove.
-    let outcome = if pipeline.meta().deletion_timestamp.is_some() {
+    let outcome = if leaves {
         let again = identity::wind_up(&subject).await;
         again.map(|again| again.map(|again| Duration::try_from(again).unwrap_or(PAUSE).max(PAUSE)))
     } else {
@@ -258,10 +271,14 @@ async fn pass(subject: &Subject<'_>) -> Result<Duration, PassError> {
     if hold.is_some() {
         rollout.wait_for_identity();
     }
-    // Until then the DaemonSet controller may still make a pod that mounts an old one, or uses an old role.
+    // Pods that end still send what they hold, with the role that they have.
+    let applied_everywhere = other_pods.is_empty() && pods.iter().all(|pod| !pod.deleting);
+    // Until then the DaemonSet controller may still make a pod that mounts an old one.
     let settled = applied.is_whole() && rollout.complete;
     let mut roles = subject.recorded_or_wanted(accepted);
-    if let Some(accepted) = accepted.filter(|_| settled) {
+    let retires =
+        settled && applied_everywhere && accepted.is_some_and(|it| subject.may_retire(&it.credentials));
+    if let Some(accepted) = accepted.filter(|_| retires) {
         let used = accepted.credentials.managed().map(|role| role.arn.as_str());
         let (left, told) = identity::retire(subject, used, roles).await?;
         roles = left;
@@ -434,10 +451,11 @@ impl Context {
 
     /// What the plan of a pipeline rests on besides its spec.
     async fn facts(&self, pipeline: &TracingPipeline, region_of_nodes: Option<String>) -> Facts {
+        self.aws.nodes_are_in(region_of_nodes.as_deref());
         // A node that says otherwise, or none at all, changes nothing for a pipeline that has its region.
         let region_of_nodes = known_region(pipeline).or(region_of_nodes);
         let aws = if wants_managed_role(pipeline) && self.settings.managed_roles.is_some() {
-            identity::account(pipeline, region_of_nodes.as_deref(), self).await
+            identity::account(pipeline, self).await
         } else {
             None
         };

@@ -55,8 +55,9 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{- /* The rules in a watched namespace; each verb is one that the operator uses. */ -}}
-{{- define "tracepipe.rules" -}}
+{{- /* In the whole cluster, because a namespace that is deleted may lose its Roles before its TracingPipelines: then nobody
+could delete their IAM roles and let them go. */ -}}
+{{- define "tracepipe.pipelineRules" -}}
 - apiGroups: [tracepipe.dev]
   resources: [tracingpipelines]
   # patch: the finalizer, while there is an IAM role to be deleted.
@@ -64,6 +65,10 @@ capabilities:
 - apiGroups: [tracepipe.dev]
   resources: [tracingpipelines/status]
   verbs: [patch]
+{{- end -}}
+
+{{- /* The rules in a watched namespace; each verb is one that the operator uses. */ -}}
+{{- define "tracepipe.rules" -}}
 # Asked by API servers that guard owner references which block their owner's deletion; it lets write no spec.
 - apiGroups: [tracepipe.dev]
   resources: [tracingpipelines/finalizers]

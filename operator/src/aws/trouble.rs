@@ -130,12 +130,18 @@ pub(super) fn of_silence(action: &str, resource: &str, error: &(dyn Error + 'sta
             );
             Trouble::new(reasons::NO_CREDENTIALS, Kind::Standing, message)
         }
-        Some(_) => {
+        Some(error) => {
+            // The provider's own errors are of private types; what they show is AWS's code.
+            let shown = format!("{error:?}");
+            let refused = ["AccessDenied", "InvalidIdentityToken", "No such file", "NotFound"]
+                .iter()
+                .any(|sign| shown.contains(sign));
+            let kind = if refused { Kind::Standing } else { Kind::Passing };
             let message = format!(
-                "{action} on {resource}: the operator gets no credentials of its own role: {}",
+                "{action} on {resource}: the operator gets no credentials of its own role: {}; look at the chart's aws.operatorRoleArn and that role's trust policy",
                 shortened(&innermost)
             );
-            Trouble::new(reasons::NO_CREDENTIALS, Kind::Passing, message)
+            Trouble::new(reasons::NO_CREDENTIALS, kind, message)
         }
         None => Trouble {
             perhaps_done: true,

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use tracepipe_crds::conditions::reasons;
 
-use super::{Backoff, FINALIZER, SKIP_ANNOTATION, Subject, account};
+use super::{BUSY, Backoff, FINALIZER, SKIP_ANNOTATION, Subject, WORK_LIMIT, account};
 use crate::aws::{Aws, Kind as TroubleKind, Trouble};
 use crate::cluster::{Error, Namespace};
 use crate::facts::shortened;
@@ -15,6 +15,7 @@ use crate::plan::Kind;
 use crate::reconcile::PassError;
 use crate::report::{self, Happening};
 use crate::settings::AwsAccount;
+use crate::validate::wants_managed_role;
 
 /// IAM may go on answering for this long that a role is not there which was just made.
 pub(crate) const LAG: SignedDuration = SignedDuration::from_secs(150);
@@ -81,12 +82,13 @@ pub(crate) async fn retire(
 ) -> Result<(Vec<String>, Vec<Happening>), PassError> {
     let mut happenings = Vec::new();
     let now = subject.context.clock.now();
+    let worker = subject.context.aws.worker();
     let unused: Vec<String> = roles
         .iter()
         .filter(|arn| Some(arn.as_str()) != used)
         .cloned()
         .collect();
-    if !unused.is_empty() && subject.remember(|memory| memory.end.is_due(now)) {
+    if !unused.is_empty() && worker.is_some() && subject.remember(|memory| memory.end.is_due(now)) {
         for arn in unused {
             if subject.retains() {
                 happenings.push(happening(
@@ -127,7 +129,7 @@ pub(crate) async fn retire(
 /// # Errors
 /// Why one of them may still be there.
 pub(crate) async fn end_all(subject: &Subject<'_>, roles: &[String]) -> Result<Vec<String>, Trouble> {
-    if subject.retains() {
+    if subject.retains() || subject.skips_cleanup() {
         return Ok(roles.to_vec());
     }
     for arn in roles {
@@ -138,20 +140,52 @@ pub(crate) async fn end_all(subject: &Subject<'_>, roles: &[String]) -> Result<V
 
 async fn end(subject: &Subject<'_>, arn: &str) -> Result<Option<Happening>, Trouble> {
     let context = subject.context;
-    let Some(_worker) = context.aws.worker() else {
-        let message = format!("the role {arn} waits for its turn");
-        return Err(Trouble::of(reasons::DELETING, TroubleKind::Passing, message));
+    let work = async {
+        let _looked_up = account(subject.pipeline, context).await;
+        let known = context.account(|known| known.account.clone());
+        let made = subject
+            .remember(|memory| memory.perhaps_made)
+            .unwrap_or(context.started);
+        let now = context.clock.now();
+        let uid = subject.uid();
+        let doomed = Doomed { arn, uid: &uid, made };
+        delete(&doomed, &context.aws, known.as_ref(), now).await
     };
-    let _looked_up = account(subject.pipeline, None, context).await;
-    let known = context.account(|known| known.account.clone());
-    let made = subject
-        .remember(|memory| memory.perhaps_made)
-        .unwrap_or(context.started);
-    let now = context.clock.now();
-    let uid = subject.uid();
-    let doomed = Doomed { arn, uid: &uid, made };
-    let deleted = delete(&doomed, &context.aws, known.as_ref(), now).await?;
+    let deleted = tokio::time::timeout(WORK_LIMIT, work).await.unwrap_or_else(|_| {
+        let message = format!(
+            "AWS takes longer than {} s to answer for {arn}",
+            WORK_LIMIT.as_secs()
+        );
+        Err(Trouble::of(
+            reasons::AWS_UNREACHABLE,
+            TroubleKind::Passing,
+            message,
+        ))
+    })?;
     Ok(deleted.then(|| happening("RoleDeleted", format!("the role {arn} was deleted"))))
+}
+
+/// The roles that have to go before the resource can.
+///
+/// # Errors
+/// When nothing says which: a status that was lost, by a restored backup for example, while AWS does not answer.
+pub(crate) async fn roles_to_end(subject: &Subject<'_>) -> Result<Vec<String>, Trouble> {
+    let recorded = subject.recorded_roles();
+    if !recorded.is_empty() || !wants_managed_role(subject.pipeline) {
+        return Ok(recorded);
+    }
+    if subject.context.settings.managed_roles.is_none() {
+        return Ok(recorded);
+    }
+    match subject.context.role_of(subject.pipeline).await {
+        Some(arn) => Ok(vec![arn]),
+        None => Err(Trouble::of(
+            reasons::AWS_UNREACHABLE,
+            TroubleKind::Passing,
+            "which role is to be deleted is not known: the status does not say, and AWS does not name the account"
+                .to_owned(),
+        )),
+    }
 }
 
 /// Does what is left to do for a resource that is being deleted: its collectors end, then its roles, then it may go.
@@ -164,7 +198,7 @@ pub(crate) async fn wind_up(subject: &Subject<'_>) -> Result<Option<SignedDurati
         return Ok(None);
     }
     let context = subject.context;
-    let mut roles = subject.recorded_roles();
+    let roles = subject.recorded_roles();
     let annotations = subject.pipeline.annotations();
     let skips = annotations
         .get(SKIP_ANNOTATION)
@@ -196,16 +230,20 @@ pub(crate) async fn wind_up(subject: &Subject<'_>) -> Result<Option<SignedDurati
     {
         return Ok(Some(pause.duration_since(now)));
     }
-    // A status that was lost, by a restored backup for example.
-    if roles.is_empty() {
-        roles.extend(context.role_of(subject.pipeline).await);
-    }
+    let Some(_worker) = context.aws.worker() else {
+        return Ok(Some(BUSY));
+    };
     let mut trouble = None;
-    for arn in roles {
-        match end(subject, &arn).await {
-            Ok(Some(happening)) => context.publish(subject.pipeline, &happening).await,
-            Ok(None) => {}
-            Err(why) => trouble = Some(why),
+    match roles_to_end(subject).await {
+        Err(why) => trouble = Some(why),
+        Ok(roles) => {
+            for arn in roles {
+                match end(subject, &arn).await {
+                    Ok(Some(happening)) => context.publish(subject.pipeline, &happening).await,
+                    Ok(None) => {}
+                    Err(why) => trouble = Some(why),
+                }
+            }
         }
     }
     if let Some(trouble) = trouble {
@@ -227,8 +265,14 @@ async fn end_collectors(subject: &Subject<'_>) -> Result<Option<SignedDuration>,
         pipeline.namespace().unwrap_or_default(),
     );
     let name = names::workload(&pipeline.name_any());
-    if let Some(live) = namespace.get(Kind::DaemonSet, &name).await?
-        && owner_of(&live, pipeline) == Owner::Ours
+    let live = match namespace.get(Kind::DaemonSet, &name).await {
+        Ok(live) => live.filter(|live| owner_of(live, pipeline) == Owner::Ours),
+        // The operator's rights in a namespace that goes may go first; its DaemonSets go with it.
+        Err(Error::Api(answer)) if answer.code == 403 => None,
+        Err(error) => return Err(error.into()),
+    };
+    let now = subject.context.clock.now();
+    if let Some(live) = live
         && live.pointer("/metadata/deletionTimestamp").is_none()
     {
         let uid = live.pointer("/metadata/uid").and_then(serde_json::Value::as_str);
@@ -236,7 +280,11 @@ async fn end_collectors(subject: &Subject<'_>) -> Result<Option<SignedDuration>,
             .delete(Kind::DaemonSet, &name, uid.unwrap_or_default())
             .await
         {
-            Ok(()) => {}
+            // Its pods hear of it after this.
+            Ok(()) => {
+                subject.remember(|memory| memory.collectors_end = Some(now));
+                return Ok(Some(POLL));
+            }
             Err(Error::Api(answer)) if answer.code == 403 => {
                 let message = format!(
                     "the operator may not delete the DaemonSet {name}: {}; the chart's Role allows it",
@@ -252,10 +300,8 @@ async fn end_collectors(subject: &Subject<'_>) -> Result<Option<SignedDuration>,
             Err(error) => return Err(error.into()),
         }
     }
-    let since = pipeline.metadata.deletion_timestamp.as_ref().map(|time| time.0);
-    let waited = since.map_or(COLLECTORS_GONE, |since| {
-        subject.context.clock.now().duration_since(since)
-    });
+    let since = subject.remember(|memory| *memory.collectors_end.get_or_insert(now));
+    let waited = now.duration_since(since);
     if subject.context.stores.pods(pipeline).is_empty() || waited >= COLLECTORS_GONE {
         return Ok(None);
     }

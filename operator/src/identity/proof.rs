@@ -100,7 +100,13 @@ impl Proof {
             Assumed::Unanswered(trouble) => self.trouble = Some(trouble),
         }
         self.tries.fail(now);
-        self.next = self.tries.not_before();
+        // While nothing is known to be wrong there is no hurry.
+        let patient = self.proven && self.denied.is_none();
+        self.next = if patient {
+            Some(now + AGAIN)
+        } else {
+            self.tries.not_before()
+        };
     }
 
     /// What is known now.

@@ -534,3 +534,70 @@ async fn no_secret_is_logged_told_counted_or_stored() {
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(!log.contains(CANARY), "{log}");
 }
+
+/// The operator's own policy was not made for the new path: what works stays.
+#[tokio::test(start_paused = true)]
+async fn a_role_that_cannot_be_made_takes_no_working_one_away() {
+    let mut world = settled(json!({})).await;
+    let old = world.roles();
+    let policy = world.settings.clone();
+    change_path(&mut world);
+    world.settings.managed_roles = Some(crate::settings::ManagedRoles {
+        path_prefix: "/moved/".to_owned(),
+        ..policy.managed_roles.unwrap()
+    });
+    world.cloud.iam.lock().unwrap().deny(&["iam:CreateRole"]);
+    let operator = minutes(&world, world.operator(), 30).await;
+    assert_eq!(world.says(types::IDENTITY_READY), "False/AccessDenied");
+    assert_eq!(role_of_pods(&world).as_deref(), old.first().map(String::as_str));
+    assert_eq!(world.roles(), old);
+    world.cloud.iam.lock().unwrap().deny(&[]);
+    minutes(&world, operator, 2).await;
+    assert_ne!(world.roles(), old);
+    assert_eq!(world.roles().len(), 1);
+    assert_eq!(world.says(types::READY), "True/Ready");
+}
+
+/// By a restored backup, for example.
+#[tokio::test(start_paused = true)]
+async fn a_status_that_was_lost_loses_no_role() {
+    let world = settled(json!({})).await;
+    world.api.edit(PIPELINE, |pipeline| pipeline["status"] = json!({"observedGeneration": -1}));
+    delete_pipeline(&world);
+    world.kill_aws(true);
+    let operator = minutes(&world, world.operator(), 5).await;
+    assert!(world.is_held());
+    world.kill_aws(false);
+    minutes(&world, operator, 1).await;
+    assert_eq!(world.api.get(PIPELINE), None);
+    assert_eq!(world.roles(), Vec::<String>::new());
+}
+
+/// The operator's rights in a namespace that is deleted go before the namespace does.
+#[tokio::test(start_paused = true)]
+async fn without_rights_to_its_children_a_deleted_resource_still_goes() {
+    let world = settled(json!({})).await;
+    delete_pipeline(&world);
+    world.api.refuse(Some(|call| {
+        let of_pipeline = call.contains("/tracingpipelines/");
+        (!of_pipeline).then_some(403)
+    }));
+    world.chapter(None).await;
+    assert_eq!(world.api.get(PIPELINE), None);
+    assert_eq!(world.roles(), Vec::<String>::new());
+}
+
+/// A resource of the same name is another one.
+#[tokio::test(start_paused = true)]
+async fn what_was_proven_of_a_resource_is_not_proven_of_its_successor() {
+    let world = settled(json!({})).await;
+    let operator = minutes(&world, world.operator(), 1).await;
+    let role = world.roles();
+    world.api.edit(PIPELINE, |pipeline| {
+        pipeline["metadata"]["uid"] = json!("another");
+        pipeline["status"] = Value::Null;
+    });
+    minutes(&world, operator, 1).await;
+    assert_eq!(world.says(types::IDENTITY_READY), "False/RoleNameConflict");
+    assert_eq!(world.roles(), role);
+}
