@@ -168,6 +168,16 @@ pub(crate) fn ending(
     )
 }
 
+/// The status of a resource that is being deleted and whose identity is as it was.
+pub(crate) fn leaving(
+    pipeline: &TracingPipeline,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) -> TracingPipelineStatus {
+    amended(pipeline, &[(types::READY, reason, message)], now)
+}
+
 /// The status of a resource that the operator cannot work on for want of a right.
 pub(crate) fn forbidden(pipeline: &TracingPipeline, why: &str, now: Timestamp) -> TracingPipelineStatus {
     let message = format!(

@@ -219,6 +219,7 @@ async fn a_namespace_whose_role_cannot_be_deleted_says_why_and_goes_within_a_min
         if operator_is_down {
             operator = Some(aws.operator(GONE).await);
         }
+        // A namespace that goes takes no new events: the condition has to say it.
         wait_until("the reason", MINUTE, || async {
             let pipeline = rig.pipeline(GONE, "main").await?;
             let (status, reason) = condition(&pipeline, "IdentityReady");
@@ -227,10 +228,6 @@ async fn a_namespace_whose_role_cannot_be_deleted_says_why_and_goes_within_a_min
                 "{}",
                 pipeline["status"]
             );
-            let events = rig.list(&format!("/api/v1/namespaces/{GONE}/events")).await?;
-            let told = events.iter().any(|event| event["reason"] == "AWSUnreachable");
-            // A namespace that goes takes no new events.
-            ensure!(told || operator_is_down || !events.is_empty(), "{events:?}");
             Ok(())
         })
         .await
@@ -291,12 +288,15 @@ async fn helm_uninstall_deletes_the_roles_and_leaves_pipelines_that_say_so() {
         }
         args.extend(["--set-file".to_owned(), format!("aws.caBundle={ca}")]);
         rig.run(helm, &args).await.unwrap();
-        rig.create(UNINSTALL, "deleted", &nowhere()).await.unwrap();
+        // A role that stays is no role of a later resource of that name.
+        let names = ["deleted", "retained"].map(|name| format!("{name}-{helm}"));
+        let [deleted, retained_name] = &names;
+        rig.create(UNINSTALL, deleted, &nowhere()).await.unwrap();
         let mut retained = nowhere();
         retained["identity"] = json!({ "deletionPolicy": "Retain" });
-        rig.create(UNINSTALL, "retained", &retained).await.unwrap();
+        rig.create(UNINSTALL, retained_name, &retained).await.unwrap();
         let mut uids = Vec::new();
-        for name in ["deleted", "retained"] {
+        for name in &names {
             let pipeline = until_verified(&rig, UNINSTALL, name).await;
             uids.push(pipeline["metadata"]["uid"].as_str().unwrap().to_owned());
         }
@@ -313,12 +313,12 @@ async fn helm_uninstall_deletes_the_roles_and_leaves_pipelines_that_say_so() {
             [false, true],
             "{helm}"
         );
-        let deleted = rig.pipeline(UNINSTALL, "deleted").await.unwrap();
+        let deleted = rig.pipeline(UNINSTALL, deleted).await.unwrap();
         assert_eq!(
             condition(&deleted, "IdentityReady"),
             ("False".into(), "Uninstalled".into())
         );
-        for name in ["deleted", "retained"] {
+        for name in &names {
             let pipeline = rig.pipeline(UNINSTALL, name).await.unwrap();
             assert!(pipeline["metadata"]["finalizers"].is_null(), "{helm}: {name}");
             rig.remove(UNINSTALL, Some(name)).await.unwrap();

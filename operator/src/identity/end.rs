@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
+use tracepipe_crds::TracingPipelineStatus;
 use tracepipe_crds::conditions::reasons;
 
 use super::{BUSY, Backoff, FINALIZER, SKIP_ANNOTATION, Subject, WORK_LIMIT, account};
@@ -29,8 +30,8 @@ struct Doomed<'a> {
     arn: &'a str,
     /// Of the resource whose role it should be.
     uid: &'a str,
-    /// When it may have been made last: for [`LAG`] after that, not to be there proves nothing.
-    made: Timestamp,
+    /// When it may have been made last: for [`LAG`] after that, not to be there proves nothing. None: long ago.
+    made: Option<Timestamp>,
 }
 
 /// Deletes a role if it is the resource's. One that is not there, or is somebody else's, counts as deleted; answers
@@ -54,7 +55,7 @@ async fn delete(
         return Err(Trouble::of(reasons::ROLE_FAILED, TroubleKind::Standing, message));
     }
     let Some(observed) = aws.role(arn, name).await? else {
-        if now.duration_since(made) < LAG {
+        if made.is_some_and(|made| now.duration_since(made) < LAG) {
             let message = format!(
                 "IAM does not know the role {arn}, which may have been made less than {} s ago; it is asked again",
                 LAG.as_secs()
@@ -143,9 +144,11 @@ async fn end(subject: &Subject<'_>, arn: &str) -> Result<Option<Happening>, Trou
     let work = async {
         let _looked_up = account(subject.pipeline, context).await;
         let known = context.account(|known| known.account.clone());
-        let made = subject
-            .remember(|memory| memory.perhaps_made)
-            .unwrap_or(context.started);
+        // AWS has shown a role that it has given to somebody.
+        let made = (!subject.was_proven(arn)).then(|| {
+            let made = subject.remember(|memory| memory.perhaps_made);
+            made.unwrap_or(context.started)
+        });
         let now = context.clock.now();
         let uid = subject.uid();
         let doomed = Doomed { arn, uid: &uid, made };
@@ -305,12 +308,9 @@ async fn end_collectors(subject: &Subject<'_>) -> Result<Option<SignedDuration>,
     if subject.context.stores.pods(pipeline).is_empty() || waited >= COLLECTORS_GONE {
         return Ok(None);
     }
-    let why = Trouble::of(
-        reasons::DELETING,
-        TroubleKind::Passing,
-        "the collectors end; then the role is deleted".to_owned(),
-    );
-    say(subject, &why).await?;
+    let why = "the collectors end; then the role is deleted";
+    let new = report::leaving(pipeline, reasons::DELETING, why, now);
+    tell(subject, &new).await?;
     Ok(Some(POLL))
 }
 
@@ -323,19 +323,19 @@ async fn say(subject: &Subject<'_>, trouble: &Trouble) -> Result<(), PassError> 
             trouble.message
         );
     }
+    let now = subject.context.clock.now();
+    let new = report::ending(subject.pipeline, trouble.reason, &trouble.message, now);
+    tell(subject, &new).await
+}
+
+async fn tell(subject: &Subject<'_>, new: &TracingPipelineStatus) -> Result<(), PassError> {
     let context = subject.context;
     let old = subject.pipeline.status.clone().unwrap_or_default();
-    let new = report::ending(
-        subject.pipeline,
-        trouble.reason,
-        &trouble.message,
-        context.clock.now(),
-    );
-    if old == new {
+    if old == *new {
         return Ok(());
     }
-    context.write_status(subject.pipeline, &new, subject.api).await?;
-    for happening in report::happenings(&old, &new) {
+    context.write_status(subject.pipeline, new, subject.api).await?;
+    for happening in report::happenings(&old, new) {
         context.publish(subject.pipeline, &happening).await;
     }
     Ok(())

@@ -494,7 +494,10 @@ struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .extend(bytes);
         Ok(bytes.len())
     }
 
@@ -562,7 +565,9 @@ async fn a_role_that_cannot_be_made_takes_no_working_one_away() {
 #[tokio::test(start_paused = true)]
 async fn a_status_that_was_lost_loses_no_role() {
     let world = settled(json!({})).await;
-    world.api.edit(PIPELINE, |pipeline| pipeline["status"] = json!({"observedGeneration": -1}));
+    world.api.edit(PIPELINE, |pipeline| {
+        pipeline["status"] = json!({"observedGeneration": -1})
+    });
     delete_pipeline(&world);
     world.kill_aws(true);
     let operator = minutes(&world, world.operator(), 5).await;
