@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use tracepipe_crds::values::Duration;
 use tracepipe_crds::{Persistence, ResourceAmounts, TracingPipeline, TracingPipelineSpec, TrafficPolicy};
 
+use crate::drift;
 use crate::names::{self, APPLIED_ANNOTATION, CONTAINER, REVISION_LABEL, ROLE_ANNOTATION};
 use crate::settings::Settings;
 use crate::validate::Accepted;
@@ -106,6 +107,14 @@ pub(crate) fn plan(pipeline: &TracingPipeline, accepted: &Accepted, settings: &S
         config_yaml,
         config_map,
         revision,
+    }
+}
+
+impl Plan {
+    /// What tells the plan's object of this kind from what was applied before.
+    pub(crate) fn hash_of(&self, kind: Kind) -> Option<&str> {
+        let object = self.objects.iter().find(|object| object.kind == kind)?;
+        drift::applied_hash(&object.desired)
     }
 }
 

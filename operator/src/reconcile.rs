@@ -16,6 +16,7 @@ use crate::apply::{Applied, Children, apply, prune};
 use crate::aws::Aws;
 use crate::clock::Clock;
 use crate::cluster::{Error, Namespace};
+use crate::drift;
 use crate::facts::{self, PodFacts};
 use crate::identity::{self, KnownAccount, Subject};
 use crate::metrics::Metrics;
@@ -228,8 +229,15 @@ async fn pass(subject: &Subject<'_>) -> Result<Duration, PassError> {
     let mut hold = None;
     if let Some(accepted) = accepted {
         happenings = identity::ensure(subject, &accepted.credentials).await?;
+        // What somebody else has changed in what was applied is put back at once.
         let live = children.get(Kind::DaemonSet);
-        hold = identity::hold(subject, &accepted.credentials, live, context.clock.now());
+        let of_plan = planned
+            .as_ref()
+            .and_then(|planned| planned.hash_of(Kind::DaemonSet));
+        let drifted = live.is_some_and(|live| drift::applied_hash(live) == of_plan);
+        if !drifted {
+            hold = identity::hold(subject, &accepted.credentials, live, context.clock.now());
+        }
         if hold.is_some() {
             children.hold_pods();
         }
@@ -284,6 +292,18 @@ async fn pass(subject: &Subject<'_>) -> Result<Duration, PassError> {
         roles = left;
         happenings.extend(told);
     }
+    let mut failure = applied.failure.clone();
+    if let Some(planned) = planned.as_ref().filter(|_| settled) {
+        let all_pods = pods.iter().chain(&other_pods);
+        match prune(pipeline, planned, all_pods, &namespace).await {
+            Ok(()) => {}
+            // Told below like any other right that is missing; told after it, the status would never rest.
+            Err(PassError::Api(Error::Api(answer))) if answer.code == 403 => {
+                failure = Some(facts::shortened(&answer.message));
+            }
+            Err(error) => return Err(error),
+        }
+    }
     let identity = accepted.map(|accepted| context.judge_identity(subject, &accepted.credentials));
     let findings = Findings {
         pipeline,
@@ -295,7 +315,7 @@ async fn pass(subject: &Subject<'_>) -> Result<Duration, PassError> {
             .unwrap_or_default(),
         revision,
         conflicts: &applied.conflicts,
-        failure: applied.failure.as_deref(),
+        failure: failure.as_deref(),
         identity: identity.as_ref(),
         managed_roles: &roles,
         rollout: &rollout,
@@ -304,9 +324,6 @@ async fn pass(subject: &Subject<'_>) -> Result<Duration, PassError> {
     let written_in = report(&findings, api, context).await?;
     for happening in happenings.iter().chain(&applied.happenings) {
         context.publish(pipeline, happening).await;
-    }
-    if let Some(planned) = planned.as_ref().filter(|_| settled) {
-        prune(pipeline, planned, pods.iter().chain(&other_pods), &namespace).await?;
     }
     let of_identity = accepted.and_then(|accepted| {
         let now = context.clock.now();

@@ -232,7 +232,9 @@ async fn a_refusal_is_told_and_nothing_behind_it_is_written() {
         let applied = operator.pass().await.unwrap();
         assert_eq!(
             applied.failure.as_deref(),
-            Some("ServiceAccount otel-collector-collector: no"),
+            Some(
+                "ServiceAccount otel-collector-collector: POST /api/v1/namespaces/tracing/serviceaccounts is forbidden: no"
+            ),
             "{code}"
         );
         assert!(!applied.is_whole());

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod lag;
+mod rights;
 mod stories;
 
 use serde_json::json;

@@ -171,7 +171,7 @@ impl State {
             self.writes.push(said.clone());
         }
         if let Some(code) = self.refusal.and_then(|refusal| refusal(&said)) {
-            return (code, json!("no"));
+            return (code, json!(format!("{said} is forbidden: no")));
         }
         match *method {
             Method::GET => self.read(path),

@@ -606,3 +606,20 @@ async fn what_was_proven_of_a_resource_is_not_proven_of_its_successor() {
     assert_eq!(world.says(types::IDENTITY_READY), "False/RoleNameConflict");
     assert_eq!(world.roles(), role);
 }
+
+/// Somebody's edit is no change of the role: it waits for no proof.
+#[tokio::test(start_paused = true)]
+async fn another_role_in_the_pods_by_hand_is_put_back_at_once() {
+    let world = settled(json!({})).await;
+    let role = role_of_pods(&world);
+    world.kill_aws(true);
+    world.api.edit(DAEMON_SET, |live| {
+        let text = live["spec"]
+            .to_string()
+            .replace("role/tracing-pipeline/", "role/another/");
+        live["spec"] = serde_json::from_str(&text).unwrap();
+    });
+    assert_ne!(role_of_pods(&world), role);
+    world.live(world.operator(), Duration::from_secs(10)).await;
+    assert_eq!(role_of_pods(&world), role);
+}
