@@ -1,6 +1,6 @@
 //! The identity of a pipeline's collectors, as one pass after another makes it: the role that the operator makes
 //! ([`ensure`]), the proof that AWS gives it to them ([`prove`]), the end of roles that are no longer used ([`retire`],
-//! [`wind_up`]). What is decided is pure and lies in `managed_role`, [`proof`] and [`verdict`].
+//! [`wind_up`]). What is decided is pure and lies in `managed_role`, [`proof`] and [`mod@verdict`].
 //!
 //! A role is written down in `status.identity.managedRoles` before it is made and until it is known to be deleted; while
 //! one stands there that shall be deleted, the resource has [`FINALIZER`]. An operator may end after any of these writes:
@@ -60,6 +60,8 @@ pub(crate) struct Memory {
     proof: Proof,
     /// For which role pods wait, and since when.
     held: Option<(String, Timestamp)>,
+    /// For which role they do not wait any more: what is deleted by hand is made again at once.
+    let_go: Option<String>,
     /// Of the last attempt to delete.
     end: Backoff,
     /// Since when the collectors of a deleted resource end.
@@ -501,8 +503,21 @@ pub(crate) fn hold(
         );
         // Until the pods have the role, it is the same wait.
         memory.held = (pods != Pods::SameRole).then(|| (wish.to_owned(), since));
+        if memory.let_go.as_deref() == Some(wish) && pods == Pods::None {
+            return None;
+        }
+        memory.let_go = rest.is_none().then(|| wish.to_owned());
         rest
     })
+}
+
+/// The pods have this role.
+pub(crate) fn let_go(subject: &Subject<'_>, credentials: &Credentials) {
+    let role = credentials.role_arn().unwrap_or_default().to_owned();
+    subject.remember(|memory| {
+        memory.held = None;
+        memory.let_go = Some(role);
+    });
 }
 
 /// True when AWS has given the collectors their role.

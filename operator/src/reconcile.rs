@@ -235,7 +235,9 @@ async fn pass(subject: &Subject<'_>) -> Result<Duration, PassError> {
             .as_ref()
             .and_then(|planned| planned.hash_of(Kind::DaemonSet));
         let drifted = live.is_some_and(|live| drift::applied_hash(live) == of_plan);
-        if !drifted {
+        if drifted {
+            identity::let_go(subject, &accepted.credentials);
+        } else {
             hold = identity::hold(subject, &accepted.credentials, live, context.clock.now());
         }
         if hold.is_some() {

@@ -623,3 +623,14 @@ async fn another_role_in_the_pods_by_hand_is_put_back_at_once() {
     world.live(world.operator(), Duration::from_secs(10)).await;
     assert_eq!(role_of_pods(&world), role);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_set_that_is_deleted_by_hand_is_made_again_at_once() {
+    let world = World::new(&json!({"identity": {"roleArn": ROLE}}));
+    world.kill_aws(true);
+    let operator = minutes(&world, world.operator(), 2).await;
+    world.api.delete(DAEMON_SET, &world.now().to_string());
+    assert_eq!(role_of_pods(&world), None);
+    world.live(operator, Duration::from_secs(15)).await;
+    assert_eq!(role_of_pods(&world).as_deref(), Some(ROLE));
+}
