@@ -93,6 +93,18 @@ pub(crate) struct Subject<'a> {
     pub(crate) context: &'a Context,
 }
 
+// === impl Memory ===
+
+impl Memory {
+    /// Whether the role was seen as it shall be, if it is the operator's to make.
+    fn has_made(&self, credentials: &Credentials) -> bool {
+        credentials.managed().is_none_or(|role| {
+            let wish = role.fingerprint();
+            self.fulfilled.as_ref().is_some_and(|(seen, _)| *seen == wish)
+        })
+    }
+}
+
 // === impl Backoff ===
 
 impl Backoff {
@@ -427,8 +439,7 @@ pub(crate) async fn prove(
     let due = subject.remember(|memory| {
         memory.proof = std::mem::take(&mut memory.proof).of(arn, before);
         // A role that is still to be made is not refused.
-        let made = credentials.managed().is_none() || memory.fulfilled.is_some() || before;
-        made && memory.proof.is_due(now)
+        (memory.has_made(credentials) || before) && memory.proof.is_due(now)
     });
     if !due {
         return Ok(());
@@ -491,13 +502,9 @@ pub(crate) fn hold(
             _ => now,
         };
         // A role that is not made yet is like one that nobody knows.
-        let made = credentials.managed().is_none_or(|role| {
-            let wish = role.fingerprint();
-            memory.fulfilled.as_ref().is_some_and(|(seen, _)| *seen == wish)
-        });
         let rest = wait(
             pods,
-            arn.is_some() && made,
+            arn.is_some() && memory.has_made(credentials),
             &memory.proof.view(now),
             now.duration_since(since),
         );

@@ -137,7 +137,9 @@ pub(crate) fn status(findings: &Findings<'_>, progress: &Progress) -> TracingPip
             .map(|accepted| endpoints(findings.pipeline, accepted))
             .or(old.endpoints)
             .filter(|_| findings.conflicts.is_empty()),
+        // Beside IdentityReady stands the role that it was said of.
         identity: accepted
+            .filter(|_| findings.identity.is_some())
             .map(|accepted| identity_status(findings.pipeline, accepted))
             .or(old.identity)
             .map(|identity| IdentityStatus {

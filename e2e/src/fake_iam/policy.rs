@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::fake_sts::trust::OneOrMany;
+use crate::fake_sts::trust::{Document, OneOrMany};
 
 /// Condition keys of a request, in lower case, and their values.
 pub(super) type Context = BTreeMap<String, Vec<String>>;
@@ -199,16 +199,6 @@ fn is_like(text: &str, pattern: &str) -> bool {
 
 fn read<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, String> {
     serde_json::from_value(value.clone()).map_err(|problem| format!("policy: {problem}"))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Document {
-    version: String,
-    #[serde(rename = "Id", default)]
-    _id: Option<String>,
-    /// Read one by one: an error within an untagged choice would not say what it is about.
-    statement: OneOrMany<Value>,
 }
 
 #[derive(Deserialize)]

@@ -157,14 +157,15 @@ impl Statement {
     }
 }
 
+/// Any policy of IAM.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Document {
-    version: String,
+pub(crate) struct Document {
+    pub(crate) version: String,
     #[serde(rename = "Id", default)]
     _id: Option<String>,
     /// Read one by one: an error within an untagged choice would not say what it is about.
-    statement: OneOrMany<Value>,
+    pub(crate) statement: OneOrMany<Value>,
 }
 
 #[derive(Deserialize)]

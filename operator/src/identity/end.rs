@@ -174,10 +174,8 @@ async fn end(subject: &Subject<'_>, arn: &str) -> Result<Option<Happening>, Trou
 /// When nothing says which: a status that was lost, by a restored backup for example, while AWS does not answer.
 pub(crate) async fn roles_to_end(subject: &Subject<'_>) -> Result<Vec<String>, Trouble> {
     let recorded = subject.recorded_roles();
-    if !recorded.is_empty() || !wants_managed_role(subject.pipeline) {
-        return Ok(recorded);
-    }
-    if subject.context.settings.managed_roles.is_none() {
+    let makes_roles = subject.context.settings.managed_roles.is_some();
+    if !recorded.is_empty() || !makes_roles || !wants_managed_role(subject.pipeline) {
         return Ok(recorded);
     }
     match subject.context.role_of(subject.pipeline).await {
@@ -202,10 +200,7 @@ pub(crate) async fn wind_up(subject: &Subject<'_>) -> Result<Option<SignedDurati
     }
     let context = subject.context;
     let roles = subject.recorded_roles();
-    let annotations = subject.pipeline.annotations();
-    let skips = annotations
-        .get(SKIP_ANNOTATION)
-        .is_some_and(|value| value == "true");
+    let skips = subject.skips_cleanup();
     if skips || subject.retains() {
         let (reason, why) = if skips {
             ("CleanupSkipped", format!("by the annotation {SKIP_ANNOTATION}"))

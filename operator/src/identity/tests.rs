@@ -1,11 +1,13 @@
 //! The identity of one pipeline, from its first pass to its end, against stores that behave as the API server and IAM do.
 
 mod crashes;
+mod endings;
 mod lag;
 mod rights;
 mod stories;
 
 use serde_json::json;
+use tracepipe_e2e::fake_iam;
 
 use super::*;
 use crate::testing::world::*;
@@ -42,6 +44,44 @@ fn change_path(world: &mut World) {
     roles.path_prefix = "/moved/".to_owned();
     // The administrator lets it have both for the time of the move: it is the old one that has to go.
     world.cloud.iam.lock().unwrap().set_caller_policy(None).unwrap();
+}
+
+/// A role of the user's own, at [`ROLE`].
+fn put_given_role(world: &World, trust: Value) {
+    let role = fake_iam::Role {
+        name: "prod-eu-tracing".to_owned(),
+        path: "/".to_owned(),
+        arn: ROLE.to_owned(),
+        trust,
+        ..fake_iam::Role::default()
+    };
+    world.cloud.iam.lock().unwrap().put(world.system_time(), role);
+}
+
+/// Trust in the collectors' ServiceAccount, as `render --iam` prints it.
+fn trust_in_collectors(world: &World) -> Value {
+    let pipeline: TracingPipeline = serde_json::from_value(world.api.get(PIPELINE).unwrap()).unwrap();
+    crate::iam::document(&[crate::iam::by_token(ROLE, &issuer(), &pipeline).unwrap()])
+}
+
+/// Trust in somebody else.
+fn trust_in_others() -> Value {
+    json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"},
+    ]})
+}
+
+/// The name of the one role that there is.
+fn role_name(world: &World) -> String {
+    let [arn]: [String; 1] = world.roles().try_into().unwrap();
+    crate::managed_role::name_in(&arn).to_owned()
+}
+
+/// Somebody's change of the one role that there is.
+fn change_role(world: &World, change: impl FnOnce(&mut fake_iam::Role)) {
+    let name = role_name(world);
+    let mut iam = world.cloud.iam.lock().unwrap();
+    iam.change(world.system_time(), &name, change);
 }
 
 /// The role that the pods are given.

@@ -511,6 +511,20 @@ fn roles_that_there_may_be_are_written_down_whatever_becomes_of_the_spec() {
     assert_eq!(says(&status, types::CONFIG_ACCEPTED), "False/InvalidConfig");
 }
 
+/// What is proven of one role is not said of another that nobody has asked about.
+#[test]
+fn while_nothing_is_done_about_the_identity_the_status_names_the_role_that_it_judged() {
+    let mut story = Story::new();
+    story.identity = Some(identity_of(Some(true), reasons::VERIFIED));
+    story.pass();
+    story.conflicts = vec!["Service otel-collector is".to_owned()];
+    story.identity = None;
+    story.change_spec(json!({"identity": {"roleArn": "arn:aws:iam::111122223333:role/new"}}));
+    let status = story.pass().1;
+    assert_eq!(says(&status, types::IDENTITY_READY), "True/Verified");
+    assert_eq!(status.identity.unwrap().role_arn.as_deref(), Some(ROLE));
+}
+
 #[test]
 fn foreign_policies_are_a_condition_while_they_are_there() {
     let mut story = Story::new();

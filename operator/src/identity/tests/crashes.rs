@@ -29,7 +29,7 @@ fn cases() -> Vec<Case> {
         }),
         case("changed role path", true, change_path),
         case("roleArn is set", true, |world| {
-            put_given_role(world);
+            put_given_role(world, trust_in_collectors(world));
             change_spec(world, &json!({"identity": {"roleArn": ROLE}}));
         }),
         Case {
@@ -56,40 +56,21 @@ fn cases() -> Vec<Case> {
             world.settings.collector_image = "tracepipe.dev/collector:0.2.0".to_owned();
         }),
         case("the role was spoilt", true, |world| {
-            let name = crate::managed_role::name_in(&world.roles().pop().unwrap()).to_owned();
-            world
-                .cloud
-                .iam
-                .lock()
-                .unwrap()
-                .change(world.system_time(), &name, |role| {
-                    role.inline.clear();
-                    role.boundary = None;
-                    role.tags.remove("tracepipe.dev/cluster");
-                    role.trust["Statement"][0]["Condition"] = json!({});
-                });
+            change_role(world, |role| {
+                role.inline.clear();
+                role.boundary = None;
+                role.tags.remove("tracepipe.dev/cluster");
+                role.trust["Statement"][0]["Condition"] = json!({});
+            });
         }),
     ]
-}
-
-fn put_given_role(world: &World) {
-    let pipeline: TracingPipeline = serde_json::from_value(world.api.get(PIPELINE).unwrap()).unwrap();
-    let trust = crate::iam::document(&[crate::iam::by_token(ROLE, &issuer(), &pipeline).unwrap()]);
-    let role = tracepipe_e2e::fake_iam::Role {
-        name: "prod-eu-tracing".to_owned(),
-        path: "/".to_owned(),
-        arn: ROLE.to_owned(),
-        trust,
-        ..Default::default()
-    };
-    world.cloud.iam.lock().unwrap().put(world.system_time(), role);
 }
 
 async fn tell(case: &Case, fault: Option<(usize, Fault)>) -> World {
     let start = (case.start)();
     let mut world = World::new(&start);
     if start["identity"]["roleArn"].is_string() {
-        put_given_role(&world);
+        put_given_role(&world, trust_in_collectors(&world));
     }
     if case.settled {
         world.chapter(None).await;

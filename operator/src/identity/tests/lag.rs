@@ -72,13 +72,7 @@ async fn a_repair_is_done_once() {
         let world = settled(json!({})).await;
         let lag = Duration::from_secs(seconds);
         world.cloud.iam.lock().unwrap().set_read_lag(lag);
-        let name = crate::managed_role::name_in(&world.roles().pop().unwrap()).to_owned();
-        world
-            .cloud
-            .iam
-            .lock()
-            .unwrap()
-            .change(world.system_time(), &name, |role| role.inline.clear());
+        change_role(&world, |role| role.inline.clear());
         tokio::time::sleep(lag).await;
         world.live(world.operator(), Duration::from_secs(1800)).await;
         let puts = world

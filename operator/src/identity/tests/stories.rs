@@ -4,7 +4,7 @@ use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-async fn minutes(world: &World, operator: Context, count: u32) -> Context {
+pub(super) async fn minutes(world: &World, operator: Context, count: u32) -> Context {
     world.live(operator, MINUTE * count).await
 }
 
@@ -52,14 +52,7 @@ async fn at_rest_nothing_is_written_for_a_day() {
 #[tokio::test(start_paused = true)]
 async fn a_role_that_is_given_needs_no_call_to_iam_and_no_finalizer() {
     let world = World::new(&json!({"identity": {"roleArn": ROLE}}));
-    let mut role = tracepipe_e2e::fake_iam::Role {
-        name: "prod-eu-tracing".to_owned(),
-        path: "/".to_owned(),
-        arn: ROLE.to_owned(),
-        ..Default::default()
-    };
-    role.trust = iam_document_for(&world);
-    world.cloud.iam.lock().unwrap().put(world.system_time(), role);
+    put_given_role(&world, trust_in_collectors(&world));
     world.chapter(None).await;
     assert_eq!(world.says(types::IDENTITY_READY), "True/Verified");
     assert_eq!(world.says(types::READY), "True/Ready");
@@ -67,12 +60,6 @@ async fn a_role_that_is_given_needs_no_call_to_iam_and_no_finalizer() {
     assert!(!world.is_held());
     delete_pipeline(&world);
     assert_eq!(world.api.objects().len(), 0);
-}
-
-/// Trust in the collectors' ServiceAccount, as `render --iam` prints it.
-fn iam_document_for(world: &World) -> Value {
-    let pipeline: TracingPipeline = serde_json::from_value(world.api.get(PIPELINE).unwrap()).unwrap();
-    crate::iam::document(&[crate::iam::by_token(ROLE, &issuer(), &pipeline).unwrap()])
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,7 +125,7 @@ async fn a_hand_edit_of_the_role_is_repaired_within_ten_minutes_and_told() {
     let world = settled(json!({})).await;
     let operator = world.operator();
     let operator = minutes(&world, operator, 1).await;
-    let name = name_of(&world);
+    let name = role_name(&world);
     let before = world.end();
     world
         .cloud
@@ -155,45 +142,6 @@ async fn a_hand_edit_of_the_role_is_repaired_within_ten_minutes_and_told() {
     assert_eq!(world.api.events(), ["RoleRepaired"]);
 }
 
-fn name_of(world: &World) -> String {
-    let arn = world.roles().pop().unwrap();
-    crate::managed_role::name_in(&arn).to_owned()
-}
-
-#[tokio::test(start_paused = true)]
-async fn foreign_policies_are_told_and_left_and_keep_the_role_from_being_deleted() {
-    const FOREIGN: &str = "arn:aws:iam::aws:policy/ReadOnlyAccess";
-    let world = settled(json!({})).await;
-    let name = name_of(&world);
-    world
-        .cloud
-        .iam
-        .lock()
-        .unwrap()
-        .change(world.system_time(), &name, |role| {
-            role.attached.insert(FOREIGN.to_owned());
-        });
-    minutes(&world, world.operator(), 12).await;
-    assert_eq!(world.says(types::POLICY_DRIFT), "True/ForeignPolicies");
-    assert!(world.message(types::POLICY_DRIFT).contains(FOREIGN));
-    assert_eq!(world.says(types::READY), "True/Ready");
-    delete_pipeline(&world);
-    let operator = minutes(&world, world.operator(), 2).await;
-    assert_eq!(world.says(types::IDENTITY_READY), "False/DeleteConflict");
-    assert!(world.message(types::IDENTITY_READY).contains(SKIP_ANNOTATION));
-    let role = world.cloud.iam.lock().unwrap().role(&name).unwrap();
-    assert!(role.attached.contains(FOREIGN));
-    world
-        .cloud
-        .iam
-        .lock()
-        .unwrap()
-        .change(world.system_time(), &name, |role| role.attached.clear());
-    minutes(&world, operator, 1).await;
-    assert!(world.roles().is_empty());
-    assert_eq!(world.api.get(PIPELINE), None);
-}
-
 /// ACK's community#2102, and every other role of that name.
 #[tokio::test(start_paused = true)]
 async fn a_role_of_that_name_that_is_not_ours_is_never_touched() {
@@ -205,14 +153,14 @@ async fn a_role_of_that_name_that_is_not_ours_is_never_touched() {
         ),
     ] {
         let probe = settled(json!({})).await;
-        let name = name_of(&probe);
+        let name = role_name(&probe);
         let arn = probe.roles().pop().unwrap();
         let world = World::new(&json!({}));
-        let foreign = tracepipe_e2e::fake_iam::Role {
+        let foreign = fake_iam::Role {
             name: name.clone(),
             path: "/tracing-pipeline/prod-eu/".to_owned(),
             arn,
-            trust: json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}),
+            trust: trust_in_others(),
             tags: tags
                 .into_iter()
                 .map(|(key, value): (&str, &str)| (key.to_owned(), value.to_owned()))
@@ -239,59 +187,17 @@ async fn a_role_of_that_name_that_is_not_ours_is_never_touched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_pipeline_takes_its_collectors_with_it_and_then_its_role() {
-    let world = settled(json!({})).await;
-    delete_pipeline(&world);
-    world.chapter(None).await;
-    assert_eq!(world.api.get(PIPELINE), None);
-    assert!(world.roles().is_empty());
-    let writes = world.faults.writes();
-    let at = |what: &str| writes.iter().position(|write| write.contains(what)).unwrap();
-    assert!(at("DELETE /apis/apps") < at("iam:DeleteRolePolicy"));
-    assert!(world.api.events().contains(&"RoleDeleted".to_owned()));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_retained_role_stays_and_holds_nothing_up() {
-    let world = settled(json!({"identity": {"deletionPolicy": "Retain"}})).await;
-    assert!(!world.is_held());
-    world.kill_aws(true);
-    delete_pipeline(&world);
-    assert_eq!(world.api.get(PIPELINE), None);
-    assert_eq!(world.roles().len(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn retain_is_minded_however_late_it_is_said() {
-    let world = settled(json!({})).await;
-    let operator = world.operator();
-    change_spec(&world, &json!({"identity": {"deletionPolicy": "Retain"}}));
-    minutes(&world, operator, 1).await;
-    assert!(!world.is_held());
-    change_spec(&world, &json!({"identity": {"deletionPolicy": "Delete"}}));
-    minutes(&world, world.operator(), 1).await;
-    assert!(world.is_held());
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_pipeline_that_is_given_a_role_keeps_its_old_one_until_the_pods_have_the_new() {
     let world = settled(json!({})).await;
     let old = world.roles().pop().unwrap();
-    let mut role = tracepipe_e2e::fake_iam::Role {
-        name: "prod-eu-tracing".to_owned(),
-        path: "/".to_owned(),
-        arn: ROLE.to_owned(),
-        ..Default::default()
-    };
-    role.trust = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]});
-    world.cloud.iam.lock().unwrap().put(world.system_time(), role);
+    put_given_role(&world, trust_in_others());
     change_spec(&world, &json!({"identity": {"roleArn": ROLE}}));
     // AWS refuses the new one: pods that work stay as they are.
     let operator = minutes(&world, world.operator(), 10).await;
     assert_eq!(role_of_pods(&world).as_deref(), Some(old.as_str()));
     assert!(world.roles().contains(&old));
     assert_eq!(world.says(types::IDENTITY_READY), "False/AssumeRoleDenied");
-    let trust = iam_document_for(&world);
+    let trust = trust_in_collectors(&world);
     world
         .cloud
         .iam
@@ -305,42 +211,10 @@ async fn a_pipeline_that_is_given_a_role_keeps_its_old_one_until_the_pods_have_t
     assert_eq!(world.says(types::READY), "True/Ready");
 }
 
-#[tokio::test(start_paused = true)]
-async fn with_aws_dead_a_deletion_says_why_within_a_minute_and_ends_within_one_of_the_repair() {
-    let world = settled(json!({})).await;
-    world.kill_aws(true);
-    delete_pipeline(&world);
-    let operator = minutes(&world, world.operator(), 1).await;
-    assert_eq!(world.says(types::IDENTITY_READY), "False/AWSUnreachable");
-    assert!(world.api.events().contains(&"AWSUnreachable".to_owned()));
-    let operator = minutes(&world, operator, 30).await;
-    assert!(world.is_held());
-    world.kill_aws(false);
-    minutes(&world, operator, 1).await;
-    assert_eq!(world.api.get(PIPELINE), None);
-    assert!(world.roles().is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_documented_way_out_lets_a_resource_go_and_names_what_stays() {
-    let world = settled(json!({})).await;
-    world.kill_aws(true);
-    delete_pipeline(&world);
-    let operator = minutes(&world, world.operator(), 2).await;
-    world.api.edit(PIPELINE, |pipeline| {
-        pipeline["metadata"]["annotations"] = json!({SKIP_ANNOTATION: "true"});
-    });
-    world.api.events();
-    minutes(&world, operator, 1).await;
-    assert_eq!(world.api.get(PIPELINE), None);
-    assert_eq!(world.api.events(), ["CleanupSkipped"]);
-    assert_eq!(world.roles().len(), 1);
-}
-
 /// Each action of the operator's policy is needed, and the condition says which is missing.
 #[tokio::test(start_paused = true)]
 async fn an_action_that_is_denied_is_named_and_nobody_else_is_held_up() {
-    type Spoil = fn(&mut tracepipe_e2e::fake_iam::Role);
+    type Spoil = fn(&mut fake_iam::Role);
     let spoils: [(&str, Option<Spoil>); 9] = [
         ("iam:CreateRole", None),
         (
@@ -366,13 +240,7 @@ async fn an_action_that_is_denied_is_named_and_nobody_else_is_held_up() {
             None => World::new(&json!({})),
             Some(spoil) => {
                 let world = settled(json!({})).await;
-                let name = name_of(&world);
-                world
-                    .cloud
-                    .iam
-                    .lock()
-                    .unwrap()
-                    .change(world.system_time(), &name, spoil);
+                change_role(&world, spoil);
                 world
             }
         };
@@ -562,36 +430,7 @@ async fn a_role_that_cannot_be_made_takes_no_working_one_away() {
 }
 
 /// By a restored backup, for example.
-#[tokio::test(start_paused = true)]
-async fn a_status_that_was_lost_loses_no_role() {
-    let world = settled(json!({})).await;
-    world.api.edit(PIPELINE, |pipeline| {
-        pipeline["status"] = json!({"observedGeneration": -1})
-    });
-    delete_pipeline(&world);
-    world.kill_aws(true);
-    let operator = minutes(&world, world.operator(), 5).await;
-    assert!(world.is_held());
-    world.kill_aws(false);
-    minutes(&world, operator, 1).await;
-    assert_eq!(world.api.get(PIPELINE), None);
-    assert_eq!(world.roles(), Vec::<String>::new());
-}
-
 /// The operator's rights in a namespace that is deleted go before the namespace does.
-#[tokio::test(start_paused = true)]
-async fn without_rights_to_its_children_a_deleted_resource_still_goes() {
-    let world = settled(json!({})).await;
-    delete_pipeline(&world);
-    world.api.refuse(Some(|call| {
-        let of_pipeline = call.contains("/tracingpipelines/");
-        (!of_pipeline).then_some(403)
-    }));
-    world.chapter(None).await;
-    assert_eq!(world.api.get(PIPELINE), None);
-    assert_eq!(world.roles(), Vec::<String>::new());
-}
-
 /// A resource of the same name is another one.
 #[tokio::test(start_paused = true)]
 async fn what_was_proven_of_a_resource_is_not_proven_of_its_successor() {
@@ -633,4 +472,26 @@ async fn a_daemon_set_that_is_deleted_by_hand_is_made_again_at_once() {
     assert_eq!(role_of_pods(&world), None);
     world.live(operator, Duration::from_secs(15)).await;
     assert_eq!(role_of_pods(&world).as_deref(), Some(ROLE));
+}
+
+/// IAM's lag begins when the role is made, not when it was wished for.
+#[tokio::test(start_paused = true)]
+async fn a_role_that_was_long_not_made_is_not_refused_before_it_is() {
+    let mut world = settled(json!({})).await;
+    change_path(&mut world);
+    world.cloud.iam.lock().unwrap().deny(&["iam:CreateRole"]);
+    let operator = world.operator();
+    change_spec(&world, &json!({"samplingRatePercentage": 50}));
+    let operator = minutes(&world, operator, 30).await;
+    world
+        .cloud
+        .iam
+        .lock()
+        .unwrap()
+        .set_read_lag(Duration::from_secs(60));
+    world.cloud.iam.lock().unwrap().deny(&[]);
+    let operator = world.live(operator, Duration::from_secs(40)).await;
+    assert_eq!(world.says(types::IDENTITY_READY), "Unknown/Verifying");
+    minutes(&world, operator, 2).await;
+    assert_eq!(world.says(types::IDENTITY_READY), "True/Verified");
 }
