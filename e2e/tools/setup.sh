@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Makes the real peers and clients of the tests and prints where they are, for a shell to take in:
 #   eval "$(e2e/tools/setup.sh)"
-# TRACEPIPE_OTELCOL    the upstream collector v0.161.0 (otelcol/build.sh)
-# TRACEPIPE_PYTHON     a Python with the packages of python/requirements.txt
-# TRACEPIPE_NODE_DIR   a folder with the scripts of node/ and their node_modules
+# TRACEPIPE_OTELCOL           the upstream collector v0.161.0 (otelcol/build.sh)
+# TRACEPIPE_OTELCOL_AWSXRAY   the upstream collector v0.120.0 with its X-Ray exporter (otelcol_awsxray/build.sh)
+# TRACEPIPE_PYTHON            a Python with the packages of python/requirements.txt
+# TRACEPIPE_NODE_DIR          a folder with the scripts of node/ and their node_modules
 # Everything lies under ~/.cache/tracepipe (or XDG_CACHE_HOME) by the hash of its lock file: a second run takes a second.
 # Needs Go 1.26, Python 3.11 with venv, Node 20.6 with npm, and, cold, their package registries.
 set -euo pipefail
@@ -72,9 +73,11 @@ node_env() {
 }
 
 otelcol=$("$here/otelcol/build.sh" | tail -n 1)
+otelcol_awsxray=$("$here/otelcol_awsxray/build.sh" | tail -n 1)
 python=$(python_env)
 node_dir=$(node_env)
 say "peers and clients are ready ($SECONDS s)"
 printf 'export TRACEPIPE_OTELCOL=%q\n' "$otelcol"
+printf 'export TRACEPIPE_OTELCOL_AWSXRAY=%q\n' "$otelcol_awsxray"
 printf 'export TRACEPIPE_PYTHON=%q\n' "$python"
 printf 'export TRACEPIPE_NODE_DIR=%q\n' "$node_dir"

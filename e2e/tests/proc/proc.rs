@@ -1,8 +1,9 @@
 //! Tests of real collector processes between real clients and fakes.
 //!
 //! They need `tracepipe-collector` beside this binary or in `TRACEPIPE_COLLECTOR`. Real peers and clients are named by
-//! `TRACEPIPE_OTELCOL`, `TRACEPIPE_PYTHON`, `TRACEPIPE_NODE_DIR` and `TRACEPIPE_XRAY_SCHEMA`; what is not named is left
-//! out, and a line on standard error that begins with `left out:` says so.
+//! `TRACEPIPE_OTELCOL`, `TRACEPIPE_OTELCOL_AWSXRAY`, `TRACEPIPE_PYTHON`, `TRACEPIPE_NODE_DIR` and
+//! `TRACEPIPE_XRAY_SCHEMA`; what is not named is left out, and a line on standard error that begins with `left out:`
+//! says so.
 
 #![allow(
     clippy::unwrap_used,
