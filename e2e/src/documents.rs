@@ -34,6 +34,18 @@ pub struct Document {
     http: Value,
     #[serde(default)]
     annotations: Map<String, Value>,
+    /// Documents of other traces, or of this one, that it came of without being their child.
+    #[serde(default)]
+    pub links: Vec<Link>,
+}
+
+/// Names a document.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Link {
+    /// `1-8hex-24hex`.
+    pub trace_id: String,
+    /// 16 hex digits.
+    pub id: String,
 }
 
 /// How a segment went, as X-Ray colours it.

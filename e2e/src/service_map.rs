@@ -1,9 +1,11 @@
 //! The service map that X-Ray would draw.
 //!
 //! Segments are nodes, by name. A subsegment with a namespace is a call: to the segment whose parent it is, or, when
-//! no segment answered, to a remote node of its own name. A segment without parent is called by the clients.
+//! no segment answered, to a remote node of its own name. A link is an asynchronous edge, to the segment that has it or
+//! lies above it, from the node that was sent what the link names. A segment with neither parent nor link is called by
+//! the clients. Nothing calls itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 
 use crate::documents::{Document, Health};
@@ -41,6 +43,8 @@ pub struct ServiceMap {
     pub nodes: BTreeMap<String, Node>,
     /// From caller to called.
     pub edges: BTreeMap<(String, String), Calls>,
+    /// How many links there are from what was sent to who received it: X-Ray's edges of type `link`.
+    pub links: BTreeMap<(String, String), u64>,
     /// Segments whose parent was not among the documents: the map is torn there.
     pub orphans: u64,
 }
@@ -56,6 +60,15 @@ impl Calls {
         }
     }
 
+    /// `3 calls, 1 fault`.
+    fn told(&self) -> String {
+        let others = [(self.faults, "fault"), (self.errors, "error")];
+        let others = others.into_iter().filter(|(count, _)| *count > 0);
+        others.fold(counted(self.calls, "call"), |told, (count, what)| {
+            told + ", " + &counted(count, what)
+        })
+    }
+
     fn mean(&self) -> f64 {
         if self.calls == 0 {
             0.0
@@ -68,37 +81,30 @@ impl Calls {
 impl ServiceMap {
     /// Joins the documents of any number of traces.
     pub fn build(documents: &[Document]) -> Self {
-        let by_id: HashMap<Key<'_>, &Document> = documents
-            .iter()
-            .map(|document| ((&*document.trace_id, &*document.id), document))
-            .collect();
+        let joined = Joined::new(documents);
+        let links = joined.links(documents);
+        let linked: HashSet<Key<'_>> = links.iter().map(|(segment, _)| *segment).collect();
         let mut map = Self::default();
-        let mut answered: HashMap<Key<'_>, ()> = HashMap::new();
         for segment in documents.iter().filter(|document| !document.is_subsegment()) {
             map.nodes
                 .entry(segment.name.clone())
                 .or_default()
                 .calls
                 .add(segment);
-            let Some(parent_id) = &segment.parent_id else {
-                map.nodes.entry(CLIENTS.into()).or_default().calls.add(segment);
-                map.edge(CLIENTS, &segment.name, segment);
-                continue;
-            };
-            let parent = (&*segment.trace_id, parent_id.as_str());
-            answered.insert(parent, ());
-            match by_id.get(&parent).and_then(|parent| owner(&by_id, parent)) {
-                // A segment below one of its own service (a consumer's second span) is no call.
-                Some(caller) if caller.name == segment.name => {}
-                Some(caller) => map.edge(&caller.name, &segment.name, segment),
-                None => map.orphans += 1,
+            match parent(segment) {
+                Some(parent) => match joined.find(parent).and_then(|parent| joined.owner(parent)) {
+                    Some(caller) => map.edge(&caller.name, &segment.name, segment),
+                    None => map.orphans += 1,
+                },
+                None if linked.contains(&key(segment)) => {}
+                None => {
+                    map.nodes.entry(CLIENTS.into()).or_default().calls.add(segment);
+                    map.edge(CLIENTS, &segment.name, segment);
+                }
             }
         }
-        for call in documents.iter().filter(|document| document.is_call()) {
-            if answered.contains_key(&(&*call.trace_id, &*call.id)) {
-                continue;
-            }
-            let Some(caller) = owner(&by_id, call) else {
+        for call in documents.iter().filter(|document| joined.is_unanswered(document)) {
+            let Some(caller) = joined.owner(call) else {
                 continue;
             };
             // A remote node of a service that also sends segments stays that service's node.
@@ -109,7 +115,49 @@ impl ServiceMap {
             }
             map.edge(&caller.name, &call.name, call);
         }
+        for (segment, sent) in links {
+            if let (Some(to), Some(from)) = (joined.find(segment), joined.find(sent)) {
+                map.link(&joined, from, &to.name);
+            }
+        }
         map
+    }
+
+    /// Nodes and edges as lines of text that say no times, to be put beside a drawing: `e2e/testdata/maps/README.md`.
+    pub fn draw(&self) -> String {
+        let mut nodes: Vec<String> = self
+            .nodes
+            .iter()
+            .filter(|(name, _)| *name != CLIENTS)
+            .map(|(name, node)| match node.remote {
+                true => format!("({name}) {}", node.calls.told()),
+                false => format!("[{name}] {}", node.calls.told()),
+            })
+            .collect();
+        nodes.sort_unstable();
+        let calls = self.edges.iter().map(|((from, to), calls)| {
+            let arrow = if self.is_remote(to) { "~>" } else { "->" };
+            format!("{from} {arrow} {to}: {}", calls.told())
+        });
+        let links = self.links.iter().map(|((from, to), links)| {
+            let told = counted(*links, "link");
+            format!("{from} ..> {to}: {told}")
+        });
+        let mut edges: Vec<String> = calls.chain(links).collect();
+        edges.sort_unstable();
+        let mut text = nodes
+            .into_iter()
+            .chain(edges)
+            .fold(String::new(), |mut text, line| {
+                text.push_str(&line);
+                text.push('\n');
+                text
+            });
+        if self.orphans > 0 {
+            // Writing to a String cannot fail.
+            let _infallible = writeln!(text, "{} without its caller", counted(self.orphans, "segment"));
+        }
+        text
     }
 
     /// A block of lines for each node that calls others, beginning with the clients.
@@ -129,8 +177,7 @@ impl ServiceMap {
             text.push_str(&terminal.paint(Ink::Bold, &caller));
             text.push('\n');
             for ((_, called), calls) in self.edges.iter().filter(|((from, _), _)| *from == caller) {
-                let remote = self.nodes.get(called).is_some_and(|node| node.remote);
-                let arrow = if remote { "  ~> " } else { "  -> " };
+                let arrow = if self.is_remote(called) { "  ~> " } else { "  -> " };
                 let row = format!(
                     "{}{:>9}{:>9}{:>9}{:>12}",
                     fit(&format!("{arrow}{called}"), name_columns),
@@ -147,8 +194,15 @@ impl ServiceMap {
                 text.push_str(&row);
                 text.push('\n');
             }
+            for ((_, receiver), links) in self.links.iter().filter(|((from, _), _)| *from == caller) {
+                let arrow = fit(&format!(" ..> {receiver}"), name_columns);
+                // Writing to a String cannot fail.
+                let _infallible = writeln!(text, "{arrow}{:>9}", grouped(*links));
+            }
         }
-        text.push_str(&terminal.paint(Ink::Dim, "-> a service that sends spans   ~> one that does not"));
+        let linked = if self.links.is_empty() { "" } else { "   ..> links" };
+        let legend = format!("-> a service that sends spans   ~> one that does not{linked}");
+        text.push_str(&terminal.paint(Ink::Dim, &legend));
         text.push('\n');
         if self.orphans > 0 {
             // Writing to a String cannot fail.
@@ -157,11 +211,36 @@ impl ServiceMap {
         text
     }
 
+    fn is_remote(&self, name: &str) -> bool {
+        self.nodes.get(name).is_some_and(|node| node.remote)
+    }
+
+    /// A segment below one of its own service (a consumer's second span) is no call.
     fn edge(&mut self, from: &str, to: &str, document: &Document) {
+        if from == to {
+            return;
+        }
         self.edges
             .entry((from.to_owned(), to.to_owned()))
             .or_default()
             .add(document);
+    }
+
+    /// What nobody answered lies where it was sent to, a queue; anything else is with its service.
+    fn link(&mut self, joined: &Joined<'_>, sent: &Document, to: &str) {
+        let from = if joined.is_unanswered(sent) {
+            Some(sent)
+        } else {
+            joined.owner(sent)
+        };
+        if let Some(from) = from.filter(|from| from.name != to) {
+            *self.links.entry((from.name.clone(), to.to_owned())).or_default() += 1;
+        }
+    }
+
+    /// Calls and links: where from, where to.
+    fn arrows(&self) -> impl Iterator<Item = &(String, String)> {
+        self.edges.keys().chain(self.links.keys())
     }
 
     /// Nodes with outgoing edges, in the order in which a request reaches them.
@@ -169,40 +248,92 @@ impl ServiceMap {
         let mut order = vec![CLIENTS.to_owned()];
         let mut next = 0;
         while let Some(caller) = order.get(next).cloned() {
-            for (_, called) in self.edges.keys().filter(|(from, _)| *from == caller) {
+            for (_, called) in self.arrows().filter(|(from, _)| *from == caller) {
                 if !order.contains(called) {
                     order.push(called.clone());
                 }
             }
             next += 1;
         }
-        let torn = self
-            .edges
-            .keys()
-            .map(|(from, _)| from.clone())
-            .filter(|from| !order.contains(from));
-        let torn: Vec<String> = torn.collect();
+        let torn = self.arrows().map(|(from, _)| from.clone());
+        let torn: Vec<String> = torn.filter(|from| !order.contains(from)).collect();
         order.extend(torn);
         order.dedup();
-        order.retain(|name| self.edges.keys().any(|(from, _)| from == name));
+        order.retain(|name| self.arrows().any(|(from, _)| from == name));
         order
     }
+}
+
+/// `3 calls, 1 fault`.
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// Trace id and document id.
 type Key<'a> = (&'a str, &'a str);
 
-/// The segment that a document is or lies in.
-fn owner<'a>(by_id: &HashMap<Key<'_>, &'a Document>, document: &'a Document) -> Option<&'a Document> {
-    let mut at = document;
-    // No trace is deeper than it has documents; a circle of parents ends here.
-    for _ in 0..by_id.len() {
-        if !at.is_subsegment() {
-            return Some(at);
+fn key(document: &Document) -> Key<'_> {
+    (&document.trace_id, &document.id)
+}
+
+fn parent(document: &Document) -> Option<Key<'_>> {
+    Some((&document.trace_id, document.parent_id.as_deref()?))
+}
+
+/// Documents that find each other.
+struct Joined<'a> {
+    by_id: HashMap<Key<'a>, &'a Document>,
+    /// The parents of segments.
+    answered: HashSet<Key<'a>>,
+}
+
+impl<'a> Joined<'a> {
+    fn new(documents: &'a [Document]) -> Self {
+        let segments = documents.iter().filter(|document| !document.is_subsegment());
+        Self {
+            by_id: documents
+                .iter()
+                .map(|document| (key(document), document))
+                .collect(),
+            answered: segments.filter_map(parent).collect(),
         }
-        at = by_id.get(&(&*at.trace_id, at.parent_id.as_deref()?)).copied()?;
     }
-    None
+
+    fn find(&self, key: Key<'_>) -> Option<&'a Document> {
+        self.by_id.get(&key).copied()
+    }
+
+    fn is_unanswered(&self, document: &Document) -> bool {
+        document.is_call() && !self.answered.contains(&key(document))
+    }
+
+    /// The segment that a document is or lies in.
+    fn owner(&self, document: &'a Document) -> Option<&'a Document> {
+        let mut at = document;
+        // No trace is deeper than it has documents; a circle of parents ends here.
+        for _ in 0..self.by_id.len() {
+            if !at.is_subsegment() {
+                return Some(at);
+            }
+            at = self.find(parent(at)?)?;
+        }
+        None
+    }
+
+    /// Segments, and what a link in them names; each pair once, and not what the parent says already.
+    fn links(&self, documents: &'a [Document]) -> BTreeSet<(Key<'a>, Key<'a>)> {
+        let mut links = BTreeSet::new();
+        for document in documents.iter().filter(|document| !document.links.is_empty()) {
+            let Some(segment) = self.owner(document) else {
+                continue;
+            };
+            let sent = document.links.iter().map(|link| (&*link.trace_id, &*link.id));
+            let known = sent.filter(|sent| self.find(*sent).is_some() && parent(segment) != Some(*sent));
+            links.extend(known.map(|sent| (key(segment), sent)));
+        }
+        links
+    }
 }
 
 #[cfg(test)]
@@ -287,6 +418,60 @@ mod tests {
             document(2, Some(1), "b", &call()),
         ];
         assert!(ServiceMap::build(&circle).edges.is_empty());
+    }
+
+    fn linked(to: &[u32]) -> serde_json::Value {
+        let links = to
+            .iter()
+            .map(|id| json!({"trace_id": "1-1-1", "id": format!("{id:016}")}));
+        json!({ "links": links.collect::<Vec<_>>() })
+    }
+
+    #[test]
+    fn a_link_leads_from_the_queue_to_who_received_and_counts_once() {
+        let mut process = linked(&[2]);
+        process["type"] = "subsegment".into();
+        let map = ServiceMap::build(&[
+            document(1, None, "shop", &json!({})),
+            document(2, Some(1), "queue", &call()),
+            document(3, Some(1), "queue", &call()),
+            document(4, None, "billing", &linked(&[2, 3, 99])),
+            document(5, Some(4), "queue process", &process),
+        ]);
+        let expected = "(queue) 2 calls\n[billing] 1 call\n[shop] 1 call\nclients -> shop: 1 call\n\
+                        queue ..> billing: 2 links\nshop ~> queue: 2 calls\n";
+        assert_eq!(map.draw(), expected);
+        let text = map.render(Terminal::plain(100));
+        assert!(text.contains("\nqueue\n ..> billing"), "{text}");
+    }
+
+    #[test]
+    fn a_link_to_the_parent_says_nothing_and_one_to_an_answered_call_leads_from_its_service() {
+        let map = ServiceMap::build(&[
+            document(1, None, "shop", &json!({})),
+            document(2, Some(1), "queue", &call()),
+            document(3, Some(2), "billing", &linked(&[2])),
+            document(4, None, "search", &linked(&[2])),
+            document(5, None, "audit", &linked(&[98])),
+        ]);
+        assert_eq!(
+            edges(&map),
+            [("clients", "audit"), ("clients", "shop"), ("shop", "billing")]
+        );
+        let links: Vec<_> = map.links.into_iter().collect();
+        assert_eq!(links, [(("shop".to_owned(), "search".to_owned()), 1)]);
+    }
+
+    #[test]
+    fn nothing_calls_itself() {
+        let map = ServiceMap::build(&[
+            document(1, None, "shop", &json!({})),
+            document(2, Some(1), "queue", &call()),
+            document(3, Some(2), "shop", &json!({"fault": true})),
+            document(4, Some(1), "shop", &call()),
+            document(5, None, "shop", &linked(&[2])),
+        ]);
+        assert_eq!(map.draw(), "[shop] 3 calls, 1 fault\nclients -> shop: 1 call\n");
     }
 
     #[test]
