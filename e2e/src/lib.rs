@@ -2,8 +2,8 @@
 //!
 //! [`workload`] and [`order_system`] make traces whose fate is known, [`load`] sends them, [`collector`] runs the
 //! collector in between, [`fake_xray`] and [`otlp_sink`] take what it sends, [`fake_sts`] says who may and [`fake_iam`]
-//! has the roles ([`fake_aws`] is all three), [`account`] checks that nothing was lost on the way, [`service_map`] and
-//! [`waterfall`] show it; [`demo`] is all of them in one command.
+//! has the roles ([`fake_aws`] is all three), [`recorder`] takes what upstream sends to X-Ray, [`account`] checks that
+//! nothing was lost on the way, [`service_map`] and [`waterfall`] show it; [`demo`] is all of them in one command.
 
 pub mod account;
 pub mod bench;
@@ -26,6 +26,7 @@ pub mod order_system;
 pub mod otlp_sink;
 pub mod process;
 mod query;
+pub mod recorder;
 pub mod rng;
 mod server;
 pub mod service_map;
