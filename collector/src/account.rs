@@ -159,6 +159,8 @@ pub struct ExporterAccount {
     pub annotations_spilled: u64,
     /// Links that an X-Ray document has no room for.
     pub links_dropped: u64,
+    /// Events that an X-Ray document has no room for.
+    pub events_dropped: u64,
     /// Requests that failed, by reason.
     pub failed_requests: BTreeMap<&'static str, u64>,
 }

@@ -47,6 +47,8 @@ pub struct TraceInBatch {
     pub range: Range<usize>,
     /// How many spans.
     pub span_count: u64,
+    /// These are all spans of the trace that came in time, not a part of it.
+    pub is_whole: bool,
 }
 
 /// Collects kept traces until a batch is due. A trace is never split: X-Ray gives the segments of a trace more room
@@ -138,6 +140,7 @@ impl Batcher {
                 piece: self.pieces.len(),
                 range: start - from..end - from,
                 span_count: trace.span_count,
+                is_whole: trace.is_whole,
             });
             self.due.get_or_insert(since + self.timeout);
             if (self.send_batch_size > 0 && self.span_count >= self.send_batch_size)

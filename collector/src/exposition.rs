@@ -258,6 +258,11 @@ fn exporters_into(text: &mut Exposition, exporters: &[ExporterAccount]) {
             "Span links that an X-Ray document has no room for.",
             |exporter| exporter.links_dropped,
         ),
+        (
+            "tracepipe_exporter_events_dropped",
+            "Span events that an X-Ray document has no room for.",
+            |exporter| exporter.events_dropped,
+        ),
     ] {
         text.family(name, "counter", help);
         for exporter in exporters {

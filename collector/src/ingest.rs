@@ -78,6 +78,8 @@ pub struct SampledTrace {
     pub range: Range<usize>,
     /// How many spans.
     pub span_count: u64,
+    /// These are all spans of the trace that came in time, not a part of it.
+    pub is_whole: bool,
 }
 
 /// Why none of a request's spans was taken.
@@ -359,7 +361,10 @@ impl Ingest {
         let (trace_id, policy) = (leaving.trace_id, leaving.policy);
         let attribute = self.sampler.attribute(policy);
         let bytes = leaving.chain.bytes() + u64::from(leaving.chain.spans()) * attribute.len() as u64;
-        let chain = if bytes > TRACE_PART_BYTES {
+        let is_part = bytes > TRACE_PART_BYTES;
+        let is_whole = leaving.is_whole && !is_part;
+        let chain = if is_part {
+            leaving.is_whole = false;
             let part = self
                 .store
                 .split_front(&mut leaving.chain, TRACE_PART_BYTES, attribute.len());
@@ -378,6 +383,7 @@ impl Ingest {
             trace_id,
             range: start..spans.len(),
             span_count,
+            is_whole,
         })
     }
 

@@ -5,6 +5,7 @@ mod ingest;
 use std::hint::black_box;
 
 use tracepipe_config::AwsXraySettings;
+use tracepipe_otlp::TraceOutline;
 use tracepipe_otlp::json::traces_json_to_protobuf;
 use tracepipe_otlp::store::{CHUNK_BYTES, Chain, SpanStore, encode_string_attribute};
 use tracepipe_otlp::view::EachSpan;
@@ -131,6 +132,8 @@ fn xray_document(passes: u64) -> Result<u64, String> {
     for _ in 0..passes {
         documents.clear();
         let mut spans = EachSpan::new(black_box(&trace)).map_err(|error| error.to_string())?;
+        let outline = TraceOutline::read(black_box(&trace), true);
+        let mut translator = translator.begin(&outline);
         while let Some(span) = spans.next() {
             let mut random_id = || {
                 id = id.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);

@@ -344,7 +344,7 @@ pub(crate) fn span_id(bytes: &[u8]) -> SpanId {
     bytes.try_into().map_or(SpanId::default(), SpanId)
 }
 
-fn span_kind(number: u64) -> SpanKind {
+pub(crate) fn span_kind(number: u64) -> SpanKind {
     match enum_number(number) {
         1 => SpanKind::Internal,
         2 => SpanKind::Server,

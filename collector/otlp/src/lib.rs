@@ -10,6 +10,7 @@ pub mod fuzzing;
 pub mod head;
 pub mod id;
 pub mod json;
+mod outline;
 pub mod proto;
 pub mod store;
 #[cfg(test)]
@@ -21,3 +22,4 @@ mod wire;
 
 pub use head::{SpanDefect, SpanHead};
 pub use id::{SpanId, TraceId};
+pub use outline::{SpanOutline, TraceOutline};

@@ -37,6 +37,7 @@ fn released(traces: &[Trace], since: Duration, limiter: &MemoryLimiter) -> Sampl
             trace_id: id(trace.0),
             range: start..spans.len(),
             span_count: trace.2,
+            is_whole: true,
         });
     }
     SampledTraces {

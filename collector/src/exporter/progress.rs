@@ -62,6 +62,7 @@ impl Progress {
             account.shrunk_documents += translated.shrunk;
             account.annotations_spilled += translated.annotations_spilled;
             account.links_dropped += translated.links_dropped;
+            account.events_dropped += translated.events_dropped;
         });
     }
 

@@ -18,8 +18,9 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::Semaphore;
 use tracepipe_config::{AwsXraySettings, RetrySettings};
+use tracepipe_otlp::TraceOutline;
 use tracepipe_otlp::view::{EachSpan, ResourceSpans};
-use tracepipe_xray::{SegmentDocument, Translator};
+use tracepipe_xray::{SegmentDocument, TraceTranslator, Translator};
 
 use super::progress::Progress;
 use super::retry::Backoff;
@@ -139,8 +140,10 @@ impl XrayExporter {
                     continue;
                 }
             };
+            let outline = TraceOutline::read(batch.spans_of(trace), trace.is_whole);
+            let mut translator = self.translator.begin(&outline);
             while let Some(span) = spans.next() {
-                self.translate(span, &mut documents, &progress);
+                translate(&mut translator, span, &mut documents, &progress);
                 if documents.0.len() >= DOCUMENTS_PER_REQUEST_MAX {
                     let rest = documents.0.split_off(DOCUMENTS_PER_REQUEST_MAX);
                     let full = std::mem::replace(&mut documents, Documents(rest));
@@ -161,16 +164,6 @@ impl XrayExporter {
             tracing::error!(spans = left, "spans without a document");
             progress.lost("untranslatable", left);
         }
-    }
-
-    fn translate(&self, span: &[ResourceSpans<'_>], documents: &mut Documents, progress: &RefCell<Progress>) {
-        let mut random_id = || rand::random();
-        let translated = self.translator.translate(span, &mut random_id, &mut documents.0);
-        let mut progress = progress.borrow_mut();
-        for (reason, spans) in translated.untranslatable_spans.by_reason() {
-            progress.lost(reason, spans);
-        }
-        progress.translated(&translated);
     }
 
     /// Starts to send a request when fewer than `num_workers` are on their way, and works on those meanwhile.
@@ -259,6 +252,21 @@ impl XrayExporter {
             }
         }
     }
+}
+
+fn translate(
+    translator: &mut TraceTranslator<'_>,
+    span: &[ResourceSpans<'_>],
+    documents: &mut Documents,
+    progress: &RefCell<Progress>,
+) {
+    let mut random_id = || rand::random();
+    let translated = translator.translate(span, &mut random_id, &mut documents.0);
+    let mut progress = progress.borrow_mut();
+    for (reason, spans) in translated.untranslatable_spans.by_reason() {
+        progress.lost(reason, spans);
+    }
+    progress.translated(&translated);
 }
 
 /// Says what failed, and nothing that may quote the request: AWS's answers to a wrong signature do, with the session

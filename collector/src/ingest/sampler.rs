@@ -62,6 +62,8 @@ pub(super) struct Leaving {
     pub(super) trace_id: TraceId,
     pub(super) policy: usize,
     pub(super) chain: Chain,
+    /// These are all spans that came in time.
+    pub(super) is_whole: bool,
 }
 
 // === impl Sampler ===
@@ -182,6 +184,7 @@ impl Sampler {
                     trace_id,
                     policy,
                     stored: chain,
+                    late,
                     ..
                 } = tail.table.poll_release()?;
                 let policy = policy.index();
@@ -189,6 +192,7 @@ impl Sampler {
                     trace_id,
                     policy,
                     chain,
+                    is_whole: !late,
                 })
             }
             Self::All { released, .. } => {
@@ -197,6 +201,8 @@ impl Sampler {
                     trace_id,
                     policy: 0,
                     chain,
+                    // What came in one request: of the trace more may come.
+                    is_whole: false,
                 })
             }
         }

@@ -2,15 +2,23 @@
 
 use std::collections::HashSet;
 
-use tracepipe_otlp::view::{AnyValue, KeyValue};
+use tracepipe_otlp::view::{AnyValue, Event, KeyValue};
 
 use crate::attributes::{Attributes, items, text};
+use crate::events::told;
 use crate::json::Json;
 use crate::limits::{ANNOTATION_KEY_MAX, ANNOTATION_TEXT_MAX, ANNOTATIONS_MAX, SHORT_TEXT_MAX, cut};
 use crate::metadata::{Metadata, RESOURCE_PREFIX};
 
 /// The annotation that every document has when its resource has the attribute of this name.
 pub(crate) const CLUSTER_NAME: &str = "cluster_name";
+
+/// Under this name a document has the name of its span, when it is called otherwise itself: X-Ray names documents after
+/// services and what they call. As an attribute, it is indexed like one.
+pub(crate) const SPAN_NAME: &str = "otel.span.name";
+
+/// Under this name the metadata has the events that are no exceptions.
+const EVENTS: &str = "otel.events";
 
 const METADATA_PREFIX: &str = "aws.xray.metadata.";
 
@@ -55,6 +63,8 @@ pub(crate) struct Stored<'t> {
     pub(crate) metadata: Metadata<'t>,
     /// How many attributes should have been indexed and stand in the metadata instead, whole.
     pub(crate) spilled: u64,
+    /// How many events are left out.
+    pub(crate) events_dropped: u64,
 }
 
 /// What is to be stored.
@@ -66,6 +76,10 @@ pub(crate) struct Input<'i, 't> {
     pub(crate) cluster_name: Option<&'t AnyValue<'t>>,
     /// The resource's; none for a document that leaves the resource to its segment.
     pub(crate) resource: &'t [ResourceAttribute<'t>],
+    /// Empty when the document has it elsewhere.
+    pub(crate) span_name: &'t str,
+    /// The span's.
+    pub(crate) events: &'t [Event<'t>],
 }
 
 /// A resource's attribute, its key written as documents have it.
@@ -92,6 +106,8 @@ pub(crate) fn store<'t>(input: Input<'_, 't>, indexed: &Indexed) -> Stored<'t> {
         attributes,
         cluster_name,
         resource,
+        span_name,
+        events,
     } = input;
     let mut stored = Stored {
         user: take_user(attributes),
@@ -101,26 +117,35 @@ pub(crate) fn store<'t>(input: Input<'_, 't>, indexed: &Indexed) -> Stored<'t> {
     let is_named = |key: &str| indexed.names.contains(key) || own_names.contains(&key);
     let mut wanted = Wanted::default();
     if let Some(value) = cluster_name {
-        wanted.push(Rank::Cluster, CLUSTER_NAME, value);
+        wanted.push(Rank::Cluster, CLUSTER_NAME, Source::Attribute(value));
     }
     for ResourceAttribute { key, value } in resource {
         match (is_named(key), indexed.all) {
-            (true, _) => wanted.push(Rank::Named, key, value),
-            (false, true) => wanted.push(Rank::Resource, key, value),
+            (true, _) => wanted.push(Rank::Named, key, Source::Attribute(value)),
+            (false, true) => wanted.push(Rank::Resource, key, Source::Attribute(value)),
             (false, false) => stored.metadata.push(key, value),
         }
+    }
+    match (is_named(SPAN_NAME), indexed.all) {
+        (true, _) => wanted.push(Rank::Named, SPAN_NAME, Source::Text(span_name)),
+        (false, true) => wanted.push(Rank::Span, SPAN_NAME, Source::Text(span_name)),
+        (false, false) => stored.metadata.push_text(SPAN_NAME, span_name),
     }
     for (index, entry) in attributes.all() {
         if attributes.is_written(index) && !indexed.names.contains(&*entry.key) {
             continue;
         }
+        let source = Source::Attribute(&entry.value);
         match (is_named(&entry.key), indexed.all) {
-            (true, _) => wanted.push(Rank::Named, &entry.key, &entry.value),
-            (false, true) => wanted.push(Rank::Span, &entry.key, &entry.value),
+            (true, _) => wanted.push(Rank::Named, &entry.key, source),
+            (false, true) => wanted.push(Rank::Span, &entry.key, source),
             (false, false) => store_as_metadata(&mut stored.metadata, entry),
         }
     }
     wanted.index(&mut stored);
+    let (events, dropped) = told(events, attributes.text("rpc.system") == "aws-api");
+    stored.metadata.push_events(EVENTS, events);
+    stored.events_dropped = dropped;
     stored.metadata.finish();
     stored
 }
@@ -192,16 +217,23 @@ enum Rank {
     Resource,
 }
 
+/// What is to become an annotation.
+#[derive(Debug, Clone, Copy)]
+enum Source<'t> {
+    Attribute(&'t AnyValue<'t>),
+    Text(&'t str),
+}
+
 /// The attributes that are to become annotations.
 #[derive(Debug, Default)]
 struct Wanted<'t> {
-    list: Vec<(Rank, &'t str, &'t AnyValue<'t>)>,
+    list: Vec<(Rank, &'t str, Source<'t>)>,
 }
 
 impl<'t> Wanted<'t> {
-    fn push(&mut self, rank: Rank, key: &'t str, value: &'t AnyValue<'t>) {
-        if *value != AnyValue::Empty {
-            self.list.push((rank, key, value));
+    fn push(&mut self, rank: Rank, key: &'t str, source: Source<'t>) {
+        if !source.is_empty() {
+            self.list.push((rank, key, source));
         }
     }
 
@@ -209,12 +241,12 @@ impl<'t> Wanted<'t> {
     fn index(mut self, stored: &mut Stored<'t>) {
         self.list.sort_by_key(|(rank, ..)| *rank);
         let mut taken = HashSet::new();
-        for (_, original, value) in self.list {
+        for (_, original, source) in self.list {
             let key = annotation_key(original);
             let fits = stored.annotations.list.len() < ANNOTATIONS_MAX && !taken.contains(&key);
-            let Some(indexable) = Value::of(value).filter(|_| fits) else {
+            let Some(indexable) = source.indexable().filter(|_| fits) else {
                 stored.spilled += 1;
-                stored.metadata.push(original, value);
+                stored.metadata.push_source(original, source);
                 continue;
             };
             taken.insert(key.clone());
@@ -222,31 +254,53 @@ impl<'t> Wanted<'t> {
                 key,
                 value: indexable,
             });
-            if indexable.is_cut_from(value) {
+            if source.is_cut_to(indexable) {
                 stored.spilled += 1;
-                stored.metadata.push(original, value);
+                stored.metadata.push_source(original, source);
             }
         }
     }
 }
 
-impl<'t> Value<'t> {
-    /// None for what X-Ray cannot index.
-    fn of(value: &'t AnyValue<'t>) -> Option<Self> {
-        match value {
-            AnyValue::String(text) => Some(Self::Text(cut(text, ANNOTATION_TEXT_MAX))),
-            AnyValue::Bool(value) => Some(Self::Bool(*value)),
-            AnyValue::Int(value) => Some(Self::Int(*value)),
-            AnyValue::Double(value) if value.is_finite() => Some(Self::Double(*value)),
-            AnyValue::Double(_) | AnyValue::Empty => None,
-            AnyValue::Array(_) | AnyValue::Map(_) | AnyValue::Bytes(_) => None,
+impl<'t> Source<'t> {
+    fn is_empty(self) -> bool {
+        match self {
+            Self::Attribute(value) => *value == AnyValue::Empty,
+            Self::Text(text) => text.is_empty(),
         }
     }
 
-    fn is_cut_from(self, whole: &AnyValue<'_>) -> bool {
+    /// None for what X-Ray cannot index.
+    fn indexable(self) -> Option<Value<'t>> {
+        let short = |text| Some(Value::Text(cut(text, ANNOTATION_TEXT_MAX)));
         match self {
-            Self::Text(kept) => kept.len() < text(whole).len(),
-            Self::Int(_) | Self::Double(_) | Self::Bool(_) => false,
+            Self::Text(text) => short(text),
+            Self::Attribute(AnyValue::String(text)) => short(text),
+            Self::Attribute(AnyValue::Bool(value)) => Some(Value::Bool(*value)),
+            Self::Attribute(AnyValue::Int(value)) => Some(Value::Int(*value)),
+            Self::Attribute(AnyValue::Double(value)) if value.is_finite() => Some(Value::Double(*value)),
+            Self::Attribute(AnyValue::Double(_) | AnyValue::Empty) => None,
+            Self::Attribute(AnyValue::Array(_) | AnyValue::Map(_) | AnyValue::Bytes(_)) => None,
+        }
+    }
+
+    fn is_cut_to(self, annotation: Value<'_>) -> bool {
+        let whole = match self {
+            Self::Attribute(value) => text(value),
+            Self::Text(text) => text,
+        };
+        match annotation {
+            Value::Text(kept) => kept.len() < whole.len(),
+            Value::Int(_) | Value::Double(_) | Value::Bool(_) => false,
+        }
+    }
+}
+
+impl<'t> Metadata<'t> {
+    fn push_source(&mut self, key: &'t str, source: Source<'t>) {
+        match source {
+            Source::Attribute(value) => self.push(key, value),
+            Source::Text(text) => self.push_text(key, text),
         }
     }
 }

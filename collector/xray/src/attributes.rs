@@ -70,6 +70,12 @@ impl<'t> Attributes<'t> {
         self.find(key).map_or("", |found| text(found.value))
     }
 
+    /// The first text of these names that is not empty.
+    pub(crate) fn first_text(&self, keys: &[&str]) -> &'t str {
+        let mut texts = keys.iter().map(|key| self.text(key));
+        texts.find(|text| !text.is_empty()).unwrap_or("")
+    }
+
     /// Whether there is an attribute of this name.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.find(key).is_some()

@@ -36,6 +36,16 @@ pub(crate) fn check_document(document: &SegmentDocument) -> Value {
         for exception in cause.as_array().expect("an array of exceptions") {
             check_id(&exception["id"]);
             assert!(exception["message"].is_string() && exception["type"].is_string());
+            for frame in exception
+                .get("stack")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+            {
+                assert!(frame.get("path").is_none_or(Value::is_string));
+                assert!(frame.get("label").is_none_or(Value::is_string));
+                assert!(frame.get("line").is_none_or(Value::is_u64));
+            }
         }
     }
     value

@@ -151,6 +151,18 @@ impl Json {
         self.object(|json| json.members(entries, 0));
     }
 
+    /// Some attributes as the members of an object; none of them is empty.
+    pub(crate) fn some_attributes<'e>(&mut self, entries: impl Iterator<Item = &'e KeyValue<'e>>) {
+        let mut seen = HashSet::new();
+        self.object(|json| {
+            for entry in entries {
+                if seen.insert(&*entry.key) {
+                    json.key(&entry.key).attribute_at(&entry.value, 0);
+                }
+            }
+        });
+    }
+
     /// A parsed JSON value; a null writes nothing, so it must not follow a key.
     pub(crate) fn value(&mut self, value: &serde_json::Value) {
         self.value_at(value, 0);

@@ -12,6 +12,7 @@ mod annotations;
 mod attributes;
 mod aws;
 mod cause;
+mod events;
 mod http;
 mod json;
 mod kind;
@@ -24,10 +25,11 @@ mod origin;
 mod segment;
 mod shrink;
 mod sql;
+mod stack;
 
 use tracepipe_config::AwsXraySettings;
-use tracepipe_otlp::SpanId;
 use tracepipe_otlp::view::{ResourceSpans, Span};
+use tracepipe_otlp::{SpanId, TraceOutline};
 
 use crate::annotations::Indexed;
 use crate::json::Json;
@@ -75,6 +77,8 @@ pub struct Translated {
     pub annotations_spilled: u64,
     /// Links left out: without ids, or more than [`limits::LINKS_MAX`].
     pub links_dropped: u64,
+    /// Events left out: more than [`limits::EVENTS_MAX`] in one span.
+    pub events_dropped: u64,
     /// Spans that became nothing, by reason.
     pub untranslatable_spans: UntranslatableSpans,
 }
@@ -115,28 +119,53 @@ impl Translator {
         }
     }
 
-    /// Adds the documents of `traces` to `out`, in the order of the spans; a trace should be whole in one call.
+    /// Begins a trace, or the part of one that is there.
+    pub fn begin<'t>(&'t self, trace: &'t TraceOutline) -> TraceTranslator<'t> {
+        TraceTranslator {
+            translator: self,
+            trace,
+            bytes: 0,
+            json: Json::default(),
+        }
+    }
+}
+
+/// Translates the spans of one trace. The map is drawn from all of them, and so is the room that they have.
+#[derive(Debug)]
+pub struct TraceTranslator<'t> {
+    translator: &'t Translator,
+    trace: &'t TraceOutline,
+    /// Of the documents so far.
+    bytes: usize,
+    json: Json,
+}
+
+impl TraceTranslator<'_> {
+    /// Adds the documents of `spans`, some of the trace's, to `out`, in their order.
     ///
     /// `random_id` gives the ids of segments and exceptions that have none: 64 random bits a call. The same input with
     /// the same ids gives the same bytes.
     pub fn translate(
-        &self,
-        traces: &[ResourceSpans<'_>],
+        &mut self,
+        spans: &[ResourceSpans<'_>],
         random_id: &mut dyn FnMut() -> u64,
         out: &mut Vec<SegmentDocument>,
     ) -> Translated {
         // All zero is no id; any other number does as well.
         let mut random_id = || random_id().max(1);
+        let Translator { indexed, log_groups } = self.translator;
+        let trace = self.trace;
         let mut writer = Writer {
-            json: Json::default(),
+            json: &mut self.json,
+            bytes: &mut self.bytes,
             out,
             done: Translated::default(),
         };
-        for resource_spans in traces {
-            let facts = ResourceFacts::new(&resource_spans.resource, &self.log_groups);
+        for resource_spans in spans {
+            let facts = ResourceFacts::new(&resource_spans.resource, log_groups);
             let context = Context {
                 facts: &facts,
-                indexed: &self.indexed,
+                indexed,
             };
             for span in resource_spans.scope_spans.iter().flat_map(|scope| &scope.spans) {
                 if !span.trace_id.is_valid() {
@@ -145,7 +174,7 @@ impl Translator {
                     writer.done.untranslatable_spans.zero_span_id += 1;
                 } else {
                     writer.done.spans += 1;
-                    writer.translate(context, span, shape(traces, span), &mut random_id);
+                    writer.translate(context, span, shape(trace, span), &mut random_id);
                 }
             }
         }
@@ -155,7 +184,9 @@ impl Translator {
 
 /// Where documents go.
 struct Writer<'o> {
-    json: Json,
+    json: &'o mut Json,
+    /// Of the trace so far.
+    bytes: &'o mut usize,
     out: &'o mut Vec<SegmentDocument>,
     done: Translated,
 }
@@ -171,28 +202,24 @@ impl Writer<'_> {
         match shape {
             Shape::Segment => self.write(Document::segment(context, span, random_id), 1),
             Shape::Subsegment => self.write(Document::subsegment(context, span, random_id), 1),
-            Shape::LocalRoot { with_resource } => {
-                self.write(Document::local_root(context, span, with_resource, random_id), 1);
-            }
-            Shape::ServiceAndCall {
-                service_with_resource,
-                call_with_resource,
-            } => {
+            Shape::ServiceAndCall => {
                 let service_id = SpanId(random_id().to_be_bytes());
-                let call = (service_id, call_with_resource);
-                self.write(Document::call(context, span, call, random_id), 1);
-                let service = (service_id, service_with_resource);
-                self.write(Document::service(context, span, service, random_id), 0);
+                self.write(Document::service(context, span, service_id, random_id), 0);
+                self.write(Document::call(context, span, service_id, random_id), 1);
             }
         }
     }
 
     fn write(&mut self, mut document: Document<'_>, spans: u32) {
-        let shrunk = write_within_limit(&mut document, &mut self.json);
+        let room = limits::TRACE_BYTES_MAX.saturating_sub(*self.bytes);
+        let bytes_max = room.clamp(limits::DOCUMENT_BYTES_BEYOND, limits::DOCUMENT_BYTES_MAX);
+        let shrunk = write_within_limit(&mut document, bytes_max, self.json);
+        *self.bytes += self.json.len();
         self.done.documents += 1;
         self.done.shrunk += u64::from(shrunk);
         self.done.annotations_spilled += document.spilled;
         self.done.links_dropped += document.links_dropped;
+        self.done.events_dropped += document.events_dropped;
         let json = self.json.as_str().to_owned();
         self.out.push(SegmentDocument {
             span_id: document.id,

@@ -36,6 +36,23 @@ pub const METADATA_DEPTH_MAX: usize = 32;
 /// name among the others, so a span must not have any number of them. Further ones stay text in the default namespace.
 pub const METADATA_SPACES_MAX: usize = 50;
 
+/// Most events of a span in its metadata; others are counted. X-Ray names no limit; they take room that the trace needs.
+pub const EVENTS_MAX: usize = 20;
+
+/// Most frames of one exception; the number of the others is written (`truncated`). X-Ray names no limit; its own SDKs
+/// write up to 50.
+pub const FRAMES_MAX: usize = 50;
+
+/// Longest chain of causes of one exception; the number of the others is written (`skipped`).
+pub const CAUSES_MAX: usize = 10;
+
+/// Documents of one trace may have this many bytes together: X-Ray takes up to 500 kB when they come together (AWS
+/// re:Post, "x-ray-trace-quota-error"), and guarantees 100 kB. Those beyond it say the essential only.
+pub const TRACE_BYTES_MAX: usize = 500_000;
+
+/// What a document beyond [`TRACE_BYTES_MAX`] may still have.
+pub const DOCUMENT_BYTES_BEYOND: usize = 2_000;
+
 /// What is left of an exception message or a query text in a document that is too large, in UTF-16 units.
 pub(crate) const SHRUNK_TEXT_MAX: usize = 1_000;
 

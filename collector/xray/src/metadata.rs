@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use tracepipe_otlp::view::AnyValue;
 
+use crate::events::Told;
 use crate::json::Json;
 use crate::limits::METADATA_SPACES_MAX;
 
@@ -39,6 +40,10 @@ enum Content<'t> {
     Attribute(&'t AnyValue<'t>),
     /// Out of an attribute that is JSON.
     Json(serde_json::Value),
+    /// A text that is no attribute.
+    Text(&'t str),
+    /// The span's events.
+    Events(Vec<Told<'t>>),
 }
 
 impl Default for Metadata<'_> {
@@ -59,6 +64,26 @@ impl<'t> Metadata<'t> {
             self.spaces[0].members.push(Member {
                 key: key.into(),
                 content: Content::Attribute(value),
+            });
+        }
+    }
+
+    /// Adds a text.
+    pub(crate) fn push_text(&mut self, key: &'t str, text: &'t str) {
+        if !text.is_empty() {
+            self.spaces[0].members.push(Member {
+                key: key.into(),
+                content: Content::Text(text),
+            });
+        }
+    }
+
+    /// Adds what events say.
+    pub(crate) fn push_events(&mut self, key: &'static str, events: Vec<Told<'t>>) {
+        if !events.is_empty() {
+            self.spaces[0].members.push(Member {
+                key: key.into(),
+                content: Content::Events(events),
             });
         }
     }
@@ -119,13 +144,14 @@ impl<'t> Metadata<'t> {
         self.spaces.is_empty()
     }
 
-    /// Leaves what is of the resource. Namespaces stay, empty or not, as upstream.
+    /// Leaves what is of the resource.
     pub(crate) fn keep_resource(&mut self) {
         for space in &mut self.spaces {
             space
                 .members
                 .retain(|member| member.key.starts_with(RESOURCE_PREFIX));
         }
+        self.spaces.retain(|space| !space.members.is_empty());
     }
 
     /// Drops the largest members until about `excess` bytes are gone. True if there were any.
@@ -178,6 +204,10 @@ impl Member<'_> {
         match &self.content {
             Content::Attribute(value) => json.attribute(value),
             Content::Json(value) => json.value(value),
+            Content::Text(text) => json.text(text),
+            Content::Events(events) => {
+                json.array(|json| events.iter().for_each(|event| event.write(json)));
+            }
         }
     }
 

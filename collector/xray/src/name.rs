@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use tracepipe_otlp::view::{Span, SpanKind};
+use tracepipe_otlp::view::{AnyValue, Span, SpanKind};
 
 use crate::attributes::Attributes;
 use crate::letters::is_letter;
@@ -40,9 +40,19 @@ pub(crate) struct Naming<'t> {
 }
 
 impl<'t> Naming<'t> {
-    /// The first name that has a character which X-Ray takes. `service_name` is the resource's, empty for a document
-    /// that is not about the service itself.
-    pub(crate) fn new(span: &'t Span<'t>, attributes: &Attributes<'t>, service_name: &'t str) -> Self {
+    /// Of a segment, which is a node of the service map: the service, whatever the span is about.
+    pub(crate) fn of_service(span: &'t Span<'t>, attributes: &Attributes<'t>, service_name: &'t str) -> Self {
+        let name = clean(Cow::Borrowed(attributes.text("aws.local.service")))
+            .or_else(|| clean(Cow::Borrowed(service_name)))
+            .unwrap_or_else(|| Self::new(span, attributes).name);
+        Self {
+            name,
+            namespace: None,
+        }
+    }
+
+    /// Of a subsegment: what is called, or what is done. The first name that has a character which X-Ray takes.
+    pub(crate) fn new(span: &'t Span<'t>, attributes: &Attributes<'t>) -> Self {
         let calls = matches!(span.kind, SpanKind::Client | SpanKind::Producer);
         let before = given(span, attributes).map(Cow::Borrowed).into_iter();
         let before = before
@@ -56,21 +66,41 @@ impl<'t> Naming<'t> {
             (false, true) => Some(Namespace::Remote),
             (false, false) => None,
         };
-        let of = |key| Cow::Borrowed(attributes.text(key));
+        let of = |key| clean(Cow::Borrowed(attributes.text(key)));
         let name = before
-            .or_else(|| clean(of("aws.service")))
+            .or_else(|| of("aws.service"))
             .or_else(|| clean(database(attributes)))
-            .or_else(|| clean(Cow::Borrowed(service_name)))
+            .or_else(|| of("rpc.service"))
+            // The queue is what is called, not the broker that holds it.
             .or_else(|| {
-                ["rpc.service", "http.host", "net.peer.name"]
-                    .into_iter()
-                    .find_map(|key| clean(of(key)))
+                if calls {
+                    clean(destination(attributes).into())
+                } else {
+                    None
+                }
             })
+            .or_else(|| of("http.host"))
+            .or_else(|| of("net.peer.name"))
             // For every other kind it is the span's own address.
-            .or_else(|| if calls { clean(of("server.address")) } else { None })
+            .or_else(|| if calls { of("server.address") } else { None })
             .or_else(|| clean(Cow::Borrowed(&span.name)))
             .unwrap_or(Cow::Borrowed(NAMELESS));
         Self { name, namespace }
+    }
+}
+
+/// The queue or topic of a message, from both generations of the semantic conventions. One that is made for a single
+/// reply has no name that says anything.
+fn destination<'t>(attributes: &Attributes<'t>) -> &'t str {
+    let is = |key| {
+        attributes
+            .find(key)
+            .is_some_and(|found| *found.value == AnyValue::Bool(true))
+    };
+    match attributes.text("messaging.destination.template") {
+        "" if is("messaging.destination.temporary") || is("messaging.destination.anonymous") => "",
+        "" => attributes.first_text(&["messaging.destination.name", "messaging.destination"]),
+        template => template,
     }
 }
 
@@ -117,9 +147,6 @@ fn is_aws_call(attributes: &Attributes<'_>) -> bool {
 fn given<'t>(span: &Span<'_>, attributes: &Attributes<'t>) -> Option<&'t str> {
     match span.kind {
         SpanKind::Server => Some(attributes.text("aws.local.service")),
-        SpanKind::Internal if attributes.text("aws.span.kind") == "LOCAL_ROOT" => {
-            Some(attributes.text("aws.local.service"))
-        }
         SpanKind::Client | SpanKind::Producer | SpanKind::Consumer => Some(remote_service(attributes)),
         SpanKind::Internal | SpanKind::Unspecified => None,
     }

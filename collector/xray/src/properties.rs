@@ -13,7 +13,11 @@ use tracepipe_otlp::{SpanId, TraceId};
 use crate::tests::{attribute, batch, settings, translate};
 
 /// Every name that some facet looks for, so that they meet in one span.
-const NAMES: [&str; 62] = [
+const NAMES: [&str; 66] = [
+    "exception.stacktrace",
+    "telemetry.sdk.language",
+    "messaging.destination.name",
+    "otel.span.name",
     "http.method",
     "http.request.method",
     "http.client_ip",
@@ -78,7 +82,10 @@ const NAMES: [&str; 62] = [
     "exception.message",
 ];
 
-const TEXTS: [&str; 22] = [
+const TEXTS: [&str; 25] = [
+    "java",
+    "python",
+    "E: m\n\tat a.B.c(D.java:1)\nCaused by: F:\n  File \"x\", line 1\n\nDuring handling of the above exception, another exception occurred:\n",
     "",
     "aws",
     "aws_eks",

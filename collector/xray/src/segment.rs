@@ -9,6 +9,7 @@ use crate::aws::{Aws, AwsResource, service_version};
 use crate::cause::{Cause, Flags};
 use crate::http::Http;
 use crate::json::Json;
+use crate::kind::parent;
 use crate::links::Links;
 use crate::metadata::Metadata;
 use crate::name::{Namespace, Naming, clean, remote_service};
@@ -33,6 +34,8 @@ pub(crate) struct ResourceFacts<'t> {
     cluster_name: Option<&'t AnyValue<'t>>,
     service_name: &'t str,
     service_version: &'t str,
+    /// Of the SDK.
+    language: &'t str,
     origin: Option<&'static str>,
     aws: Option<AwsResource<'t>>,
 }
@@ -45,6 +48,7 @@ impl<'t> ResourceFacts<'t> {
             cluster_name: lookup(resource, CLUSTER_NAME),
             service_name: lookup_text(resource, "service.name"),
             service_version: service_version(resource).unwrap_or(""),
+            language: lookup_text(resource, "telemetry.sdk.language"),
             origin: origin(resource),
             aws: AwsResource::new(resource, log_groups),
         }
@@ -86,6 +90,8 @@ pub(crate) struct Document<'t> {
     pub(crate) spilled: u64,
     /// Links that are not in the document.
     pub(crate) links_dropped: u64,
+    /// Events that are not in the document.
+    pub(crate) events_dropped: u64,
 }
 
 /// Which document of a span is made.
@@ -93,82 +99,83 @@ pub(crate) struct Document<'t> {
 struct Role {
     id: SpanId,
     parent_id: Option<SpanId>,
-    is_subsegment: bool,
-    with_resource: bool,
+    /// It stands for the service in the map: named after it, with the resource's attributes.
+    is_segment: bool,
     /// Attributes that are not of this document.
     hidden: &'static [&'static str],
-    /// Whether the name of the service is a name for it.
-    is_service: bool,
-}
-
-impl Role {
-    /// The only document of a span.
-    fn only(span: &Span<'_>) -> Self {
-        Self {
-            id: span.span_id,
-            parent_id: span.parent_span_id,
-            is_subsegment: false,
-            with_resource: true,
-            hidden: &[],
-            is_service: matches!(span.kind, SpanKind::Server | SpanKind::Consumer),
-        }
-    }
 }
 
 impl<'t> Document<'t> {
-    /// The segment of a span that has one document.
+    /// The segment of a local root.
     pub(crate) fn segment(
         context: Context<'t>,
         span: &'t Span<'t>,
         random_id: &mut dyn FnMut() -> u64,
     ) -> Self {
-        Self::make(context, span, Role::only(span), random_id)
+        let role = Role {
+            id: span.span_id,
+            parent_id: parent(span),
+            is_segment: true,
+            hidden: &[],
+        };
+        Self::make(context, span, role, random_id)
     }
 
-    /// The subsegment of a span that has one document.
+    /// The subsegment of any other span.
     pub(crate) fn subsegment(
         context: Context<'t>,
         span: &'t Span<'t>,
         random_id: &mut dyn FnMut() -> u64,
     ) -> Self {
         let role = Role {
-            is_subsegment: true,
-            with_resource: false,
-            ..Role::only(span)
+            id: span.span_id,
+            parent_id: parent(span),
+            is_segment: false,
+            hidden: &[],
         };
         Self::make(context, span, role, random_id)
     }
 
-    /// The segment of a span that an agent calls the first of its service.
-    pub(crate) fn local_root(
+    /// The segment of a local root that is a call: the service that makes it.
+    pub(crate) fn service(
         context: Context<'t>,
         span: &'t Span<'t>,
-        with_resource: bool,
+        id: SpanId,
         random_id: &mut dyn FnMut() -> u64,
     ) -> Self {
         let role = Role {
-            with_resource,
-            ..Role::only(span)
+            id,
+            parent_id: parent(span),
+            is_segment: true,
+            hidden: &OF_THE_CALL,
         };
         let mut document = Self::make(context, span, role, random_id);
-        document.naming.namespace = None;
+        // What is about the call stands there, and is counted there.
+        document.http = None;
+        document.sql = None;
+        document.events_dropped = 0;
+        if let Some(aws) = &mut document.aws {
+            aws.drop_call();
+        }
+        document.metadata.keep_resource();
+        if span.kind != SpanKind::Consumer {
+            document.drop_links();
+        }
         document
     }
 
-    /// The call of a span that is the first of its service and calls another one, below the segment `service`.
+    /// The call below [`Document::service`], whose id is `service`.
     pub(crate) fn call(
         context: Context<'t>,
         span: &'t Span<'t>,
-        service: (SpanId, bool),
+        service: SpanId,
         random_id: &mut dyn FnMut() -> u64,
     ) -> Self {
-        let (parent, with_resource) = service;
         let role = Role {
-            parent_id: Some(parent),
-            is_subsegment: true,
-            with_resource,
-            is_service: false,
-            ..Role::only(span)
+            id: span.span_id,
+            parent_id: Some(service),
+            is_segment: false,
+            hidden: &[],
         };
         let mut document = Self::make(context, span, role, random_id);
         document.naming.namespace.get_or_insert(Namespace::Remote);
@@ -178,37 +185,6 @@ impl<'t> Document<'t> {
         let attributes = Attributes::new(&span.attributes, &[]);
         if let Some(name) = clean(remote_service(&attributes).into()) {
             document.naming.name = name;
-        }
-        document
-    }
-
-    /// The segment above [`Document::call`].
-    pub(crate) fn service(
-        context: Context<'t>,
-        span: &'t Span<'t>,
-        own: (SpanId, bool),
-        random_id: &mut dyn FnMut() -> u64,
-    ) -> Self {
-        let (id, with_resource) = own;
-        let role = Role {
-            id,
-            with_resource,
-            hidden: &OF_THE_CALL,
-            ..Role::only(span)
-        };
-        let mut document = Self::make(context, span, role, random_id);
-        let local_service = lookup_text(&span.attributes, "aws.local.service");
-        if let Some(name) = clean(local_service.into()).or_else(|| clean(context.facts.service_name.into())) {
-            document.naming.name = name;
-        }
-        document.naming.namespace = None;
-        document.http = None;
-        if let Some(aws) = &mut document.aws {
-            aws.drop_call();
-        }
-        document.metadata.keep_resource();
-        if span.kind != SpanKind::Consumer {
-            document.drop_links();
         }
         document
     }
@@ -228,22 +204,28 @@ impl<'t> Document<'t> {
         let facts = context.facts;
         let mut attributes = Attributes::new(&span.attributes, role.hidden);
         let in_progress = take_in_progress(&mut attributes);
-        let service_name = if role.is_service { facts.service_name } else { "" };
-        let naming = Naming::new(span, &attributes, service_name);
+        let naming = if role.is_segment {
+            Naming::of_service(span, &attributes, facts.service_name)
+        } else {
+            Naming::new(span, &attributes)
+        };
         let flags = Flags::new(span, &attributes);
         // Each of these may write attributes, and the last one stores what is left.
         let http = Http::new(span, &mut attributes);
-        let cause = Cause::new(span, &mut attributes, random_id);
+        let cause = Cause::new(span, facts.language, &mut attributes, random_id);
         let aws = facts.aws.as_ref().map(|aws| Aws::new(aws, &mut attributes));
         let sql = Sql::new(&span.name, &mut attributes);
         let input = Input {
             attributes: &mut attributes,
             cluster_name: facts.cluster_name,
-            resource: if role.with_resource {
-                &facts.attributes
+            resource: if role.is_segment { &facts.attributes } else { &[] },
+            // With `sql` the name stands there.
+            span_name: if sql.is_none() && naming.name != span.name {
+                &span.name
             } else {
-                &[]
+                ""
             },
+            events: &span.events,
         };
         let stored = store(input, context.indexed);
         let (links, links_dropped) = Links::new(&span.links);
@@ -252,7 +234,7 @@ impl<'t> Document<'t> {
             trace_id: span.trace_id,
             parent_id: role.parent_id,
             naming,
-            is_subsegment: role.is_subsegment,
+            is_subsegment: !role.is_segment,
             start_nanos: span.start_time_unix_nano,
             // A span that never ended has 0 here: no time at all is nearer to the truth than fifty years backwards.
             end_nanos: (!in_progress).then(|| span.end_time_unix_nano.max(span.start_time_unix_nano)),
@@ -269,6 +251,7 @@ impl<'t> Document<'t> {
             metadata: stored.metadata,
             spilled: stored.spilled,
             links_dropped,
+            events_dropped: stored.events_dropped,
         }
     }
 

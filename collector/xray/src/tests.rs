@@ -7,9 +7,10 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tracepipe_config::AwsXraySettings;
 use tracepipe_otlp::view::{
-    AnyValue, Event, KeyValue, Link, ResourceSpans, ScopeSpans, Span, SpanKind, Status, StatusCode,
+    AnyValue, Event, FLAG_HAS_IS_REMOTE, FLAG_IS_REMOTE, KeyValue, Link, ResourceSpans, ScopeSpans, Span,
+    SpanKind, Status, StatusCode,
 };
-use tracepipe_otlp::{SpanId, TraceId};
+use tracepipe_otlp::{SpanId, TraceId, TraceOutline};
 
 use crate::check::{check_document, check_no_repeated_key};
 use crate::{SegmentDocument, Translated, Translator};
@@ -83,7 +84,11 @@ pub(crate) fn translate(
         last_id
     };
     let mut documents = Vec::new();
-    let translated = Translator::new(settings).translate(traces, &mut next_id, &mut documents);
+    let outline = TraceOutline::of(traces, true);
+    let translated =
+        Translator::new(settings)
+            .begin(&outline)
+            .translate(traces, &mut next_id, &mut documents);
     for document in &documents {
         check_document(document);
         check_no_repeated_key(&document.json);
@@ -108,6 +113,15 @@ pub(crate) fn translate(
     (translated, documents)
 }
 
+/// Of a span that is not a local root.
+fn inner(span: Span<'static>) -> Span<'static> {
+    Span {
+        parent_span_id: Some(SpanId([0x22; 8])),
+        flags: FLAG_HAS_IS_REMOTE,
+        ..span
+    }
+}
+
 fn translate_one(settings: &AwsXraySettings, span: Span<'static>) -> (Translated, Value) {
     let (translated, documents) = translate(settings, &[batch(Vec::new(), vec![span])]);
     assert_eq!(documents.len(), 1);
@@ -127,11 +141,13 @@ fn golden_cases() {
     assert!(files.len() > 20);
     for file in files {
         let case: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
-        run_case(&file.file_stem().unwrap().to_string_lossy(), &case);
+        run_case(&file, &case);
     }
 }
 
-fn run_case(name: &str, case: &Value) {
+/// With `TRACEPIPE_WRITE` set the file gets the documents that there are; look at what that changes.
+fn run_case(file: &Path, case: &Value) {
+    let name = file.file_stem().unwrap().to_string_lossy();
     let texts = |key: &str| -> Vec<String> {
         let list = case["settings"][key].as_array().into_iter().flatten();
         list.map(|item| item.as_str().unwrap().to_owned()).collect()
@@ -148,6 +164,15 @@ fn run_case(name: &str, case: &Value) {
     )];
     let (translated, documents) = translate(&settings, &traces);
     let got: Vec<Value> = documents.iter().map(check_document).collect();
+    if std::env::var_os("TRACEPIPE_WRITE").is_some() {
+        let mut case = case.clone();
+        case["documents"] = got.iter().map(without_constants).collect();
+        case["counts"] = json!({"annotations_spilled": translated.annotations_spilled,
+                                "links_dropped": translated.links_dropped});
+        let text = serde_json::to_string_pretty(&case).unwrap() + "\n";
+        fs::write(file, text).unwrap();
+        return;
+    }
     let expected: Vec<Value> = case["documents"]
         .as_array()
         .unwrap()
@@ -172,8 +197,16 @@ fn run_case(name: &str, case: &Value) {
             .iter()
             .map(|document| document.spans)
             .collect::<Vec<_>>(),
-        [1, 0][..documents.len()]
+        if documents.len() == 1 { &[1][..] } else { &[0, 1] }
     );
+}
+
+fn without_constants(document: &Value) -> Value {
+    let mut document = document.clone();
+    for constant in ["trace_id", "start_time", "end_time"] {
+        document.as_object_mut().unwrap().remove(constant);
+    }
+    document
 }
 
 /// The files leave out what is the same in all.
@@ -214,6 +247,14 @@ fn span_of(case: &Value) -> Span<'static> {
         status: Status {
             code,
             message: text("message").into(),
+        },
+        flags: match &*text("parent_is") {
+            "" | "local" => FLAG_HAS_IS_REMOTE,
+            "remote" => FLAG_HAS_IS_REMOTE | FLAG_IS_REMOTE,
+            other => {
+                assert_eq!(other, "unknown");
+                0
+            }
         },
         ..span(attributes_of(&case["attributes"]))
     }
@@ -416,9 +457,11 @@ fn a_text_too_long_for_its_place_is_cut_there_and_whole_in_the_metadata() {
 
 #[test]
 fn names_from_attributes_are_cleaned_too() {
-    let client = |list| Span {
-        kind: SpanKind::Client,
-        ..span(attributes(list))
+    let client = |list| {
+        inner(Span {
+            kind: SpanKind::Client,
+            ..span(attributes(list))
+        })
     };
     let (_, document) = translate_one(&settings(), client(&[("peer.service", "orders,v2")]));
     assert_eq!(document["name"], "ordersv2");
@@ -452,20 +495,133 @@ fn an_aws_service_is_one_by_its_attribute_alone() {
         (&[("rpc.service", "r"), ("http.host", "h")], "r", "remote"),
         (&[("http.host", "h"), ("net.peer.name", "n")], "h", "remote"),
         (&[("net.peer.name", "n"), ("server.address", "s")], "n", "remote"),
+        (
+            &[("messaging.destination.name", "orders"), ("server.address", "s")],
+            "orders",
+            "remote",
+        ),
+        (
+            &[("messaging.destination", "orders"), ("rpc.service", "SQS")],
+            "SQS",
+            "remote",
+        ),
     ] {
-        let (_, document) = translate_one(
-            &settings(),
-            Span {
-                kind: SpanKind::Client,
-                ..span(attributes(list))
-            },
-        );
+        let call = inner(Span {
+            kind: SpanKind::Client,
+            ..span(attributes(list))
+        });
+        let (_, document) = translate_one(&settings(), call);
         assert_eq!(
             (&document["name"], &document["namespace"]),
             (&json!(name), &json!(namespace)),
             "{list:?}"
         );
     }
+}
+
+fn exception(attributes: Vec<KeyValue<'static>>) -> Event<'static> {
+    Event {
+        name: "exception".into(),
+        attributes,
+        ..Event::default()
+    }
+}
+
+#[test]
+fn an_exception_names_its_cause_and_that_its_own() {
+    let trace =
+        "E: top\n\tat a.B.c(D.java:1)\nCaused by: F: middle\n\tat a.B.d(D.java:2)\nCaused by: G: root\n";
+    let list = [
+        ("exception.type", "E"),
+        ("exception.message", "top"),
+        ("exception.stacktrace", trace),
+    ];
+    let failed = Span {
+        events: vec![
+            exception(attributes(&list)),
+            exception(attributes(&[("exception.type", "H")])),
+        ],
+        ..span(Vec::new())
+    };
+    let resource = attributes(&[("telemetry.sdk.language", "java")]);
+    let (_, documents) = translate(&settings(), &[batch(resource, vec![failed])]);
+    let document = check_document(&documents[0]);
+    assert_eq!(
+        document["cause"]["exceptions"],
+        json!([
+            {"id": "0000000000000001", "type": "E", "remote": false, "message": "top", "cause": "0000000000000002",
+             "stack": [{"path": "D.java", "line": 1, "label": "a.B.c"}]},
+            {"id": "0000000000000002", "type": "F", "remote": false, "message": "middle", "cause": "0000000000000003",
+             "stack": [{"path": "D.java", "line": 2, "label": "a.B.d"}]},
+            {"id": "0000000000000003", "type": "G", "remote": false, "message": "root"},
+            {"id": "0000000000000004", "type": "H", "remote": false, "message": ""},
+        ])
+    );
+}
+
+#[test]
+fn a_document_too_large_keeps_the_innermost_frames() {
+    let frame = format!("\tat a.B.{}(D.java:1)\n", "c".repeat(3_000));
+    let text = format!("E\n{}", frame.repeat(40));
+    let list = vec![attribute("exception.stacktrace", AnyValue::String(text.into()))];
+    let failed = Span {
+        events: vec![exception(list)],
+        ..span(Vec::new())
+    };
+    let resource = attributes(&[("telemetry.sdk.language", "java")]);
+    let (translated, documents) = translate(&settings(), &[batch(resource, vec![failed])]);
+    let document = check_document(&documents[0]);
+    assert_eq!(translated.shrunk, 1);
+    let exception = &document["cause"]["exceptions"][0];
+    assert_eq!(exception["stack"].as_array().unwrap().len(), 5);
+    assert_eq!(exception["truncated"], 35);
+}
+
+#[test]
+fn events_that_are_no_exceptions_are_metadata_and_too_many_are_counted() {
+    let event = |name: &str| Event {
+        name: name.to_owned().into(),
+        time_unix_nano: 1_500_000_000,
+        attributes: attributes(&[("k", "v")]),
+    };
+    let with_more = exception(attributes(&[("exception.type", "E"), ("retry", "1")]));
+    let events = [vec![with_more], vec![event("cache miss"); 25]].concat();
+    let (translated, document) = translate_one(
+        &settings(),
+        Span {
+            events,
+            ..span(Vec::new())
+        },
+    );
+    let events = document["metadata"]["default"]["otel.events"].as_array().unwrap();
+    assert_eq!(events.len(), 20);
+    assert_eq!(
+        events[0],
+        json!({"name": "exception", "time": 0, "attributes": {"retry": "1"}})
+    );
+    assert_eq!(
+        events[1],
+        json!({"name": "cache miss", "time": 1.5, "attributes": {"k": "v"}})
+    );
+    assert_eq!(translated.events_dropped, 6);
+}
+
+#[test]
+fn the_documents_of_one_trace_have_room_together() {
+    let large = |n: u8| {
+        let text = AnyValue::String("m".repeat(50_000).into());
+        inner(Span {
+            span_id: SpanId([n; 8]),
+            ..span(vec![attribute("large", text)])
+        })
+    };
+    let spans: Vec<_> = (1..=40).map(large).collect();
+    let (translated, documents) = translate(&settings(), &[batch(Vec::new(), spans)]);
+    let sum: usize = documents.iter().map(|document| document.json.len()).sum();
+    // All are there; those that X-Ray would have no room for say the essential only.
+    assert_eq!(documents.len(), 40);
+    assert!((450_000..560_000).contains(&sum), "{sum}");
+    assert!(translated.shrunk >= 30, "{}", translated.shrunk);
 }
 
 #[test]

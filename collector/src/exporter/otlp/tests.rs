@@ -110,6 +110,7 @@ async fn exported(authority: String, compression: Compression) -> (ExporterAccou
             trace_id: TraceId::default(),
             range: 0..request.len(),
             span_count: 3,
+            is_whole: true,
         }],
         since: Duration::ZERO,
         held: limiter.hold(request.len() as u64),
