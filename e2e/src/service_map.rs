@@ -321,7 +321,7 @@ impl<'a> Joined<'a> {
         None
     }
 
-    /// Segments, and what a link in them names; each pair once, and not what the parent says already.
+    /// Segments, and what a link in them names outside of them; each pair once, and not what the parent says already.
     fn links(&self, documents: &'a [Document]) -> BTreeSet<(Key<'a>, Key<'a>)> {
         let mut links = BTreeSet::new();
         for document in documents.iter().filter(|document| !document.links.is_empty()) {
@@ -329,7 +329,11 @@ impl<'a> Joined<'a> {
                 continue;
             };
             let sent = document.links.iter().map(|link| (&*link.trace_id, &*link.id));
-            let known = sent.filter(|sent| self.find(*sent).is_some() && parent(segment) != Some(*sent));
+            let known = sent.filter(|sent| {
+                let there = self.find(*sent).and_then(|sent| self.owner(sent));
+                let outside = there.is_some_and(|there| key(there) != key(segment));
+                outside && parent(segment) != Some(*sent)
+            });
             links.extend(known.map(|sent| (key(segment), sent)));
         }
         links
@@ -446,17 +450,28 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_the_parent_says_nothing_and_one_to_an_answered_call_leads_from_its_service() {
+    fn a_link_to_the_parent_or_into_itself_says_nothing_and_one_to_an_answered_call_leads_from_its_service() {
+        let mut inside = linked(&[7]);
+        inside["type"] = "subsegment".into();
         let map = ServiceMap::build(&[
             document(1, None, "shop", &json!({})),
             document(2, Some(1), "queue", &call()),
             document(3, Some(2), "billing", &linked(&[2])),
             document(4, None, "search", &linked(&[2])),
             document(5, None, "audit", &linked(&[98])),
+            document(6, None, "meter", &json!({})),
+            document(7, Some(6), "topic", &call()),
+            document(8, Some(6), "inside", &inside),
         ]);
         assert_eq!(
             edges(&map),
-            [("clients", "audit"), ("clients", "shop"), ("shop", "billing")]
+            [
+                ("clients", "audit"),
+                ("clients", "meter"),
+                ("clients", "shop"),
+                ("meter", "topic"),
+                ("shop", "billing")
+            ]
         );
         let links: Vec<_> = map.links.into_iter().collect();
         assert_eq!(links, [(("shop".to_owned(), "search".to_owned()), 1)]);
