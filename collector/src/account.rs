@@ -9,6 +9,7 @@
 //! the export owner adds its half when it arrives (see `pipeline.rs`).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tracepipe_otlp::SpanDefect;
 use tracepipe_sampling::SamplingStats;
@@ -163,6 +164,61 @@ pub struct ExporterAccount {
     pub events_dropped: u64,
     /// Requests that failed, by reason.
     pub failed_requests: BTreeMap<&'static str, u64>,
+    /// What the backend said itself.
+    pub backend_errors: BackendErrors,
+    /// Set while no request is taken.
+    pub failing: Option<Failing>,
+}
+
+/// The backend takes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failing {
+    /// Of the last failure.
+    pub reason: &'static str,
+    /// The backend's own word for it; may be empty.
+    pub code: String,
+    /// When the first request failed after the last one that was taken: time since the Unix epoch.
+    pub since: Duration,
+}
+
+/// How often the backend said which code, of a request or of a part of one (a document of X-Ray's).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BackendErrors(BTreeMap<(&'static str, String), u64>);
+
+/// Most codes that are told apart; further ones are `other`. A backend chooses them, not we.
+const BACKEND_CODES_MAX: usize = 32;
+
+/// Longest code that is believed to be one.
+const BACKEND_CODE_LEN_MAX: usize = 64;
+
+// === impl BackendErrors ===
+
+impl BackendErrors {
+    /// Counts one.
+    pub fn count(&mut self, of: &'static str, code: &str) {
+        let mut key = (of, Self::word(code));
+        if self.0.len() >= BACKEND_CODES_MAX && !self.0.contains_key(&key) {
+            key.1 = "other".to_owned();
+        }
+        *self.0.entry(key).or_default() += 1;
+    }
+
+    /// What it is of, the code, and how often.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str, u64)> {
+        self.0
+            .iter()
+            .map(|((of, code), count)| (*of, code.as_str(), *count))
+    }
+
+    /// A code as it may stand in a label: a backend's answer is not ours.
+    pub fn word(code: &str) -> String {
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'_';
+        if code.len() <= BACKEND_CODE_LEN_MAX && code.bytes().all(is_word) {
+            code.to_owned()
+        } else {
+            "other".to_owned()
+        }
+    }
 }
 
 /// One snapshot of both owners.

@@ -242,6 +242,36 @@ fn exporters_into(text: &mut Exposition, exporters: &[ExporterAccount]) {
             text.sample("tracepipe_exporter_requests_failed", &labels, *failed);
         }
     }
+    text.family(
+        "tracepipe_exporter_backend_errors",
+        "counter",
+        "What the backend said of requests and of parts of them (documents of X-Ray), in its own words.",
+    );
+    for exporter in exporters {
+        for (of, code, count) in exporter.backend_errors.iter() {
+            let labels = [("exporter", exporter.id.as_str()), ("of", of), ("code", code)];
+            text.sample("tracepipe_exporter_backend_errors", &labels, count);
+        }
+    }
+    text.family(
+        "tracepipe_exporter_failing_since_seconds",
+        "gauge",
+        "While the backend takes nothing: since when, in seconds of the Unix epoch, and why. No sample while it takes requests.",
+    );
+    for exporter in exporters {
+        if let Some(failing) = &exporter.failing {
+            let labels = [
+                ("exporter", exporter.id.as_str()),
+                ("reason", failing.reason),
+                ("code", failing.code.as_str()),
+            ];
+            text.sample(
+                "tracepipe_exporter_failing_since_seconds",
+                &labels,
+                failing.since.as_secs(),
+            );
+        }
+    }
     for (name, help, figure) in [
         (
             "tracepipe_exporter_documents_shrunk",

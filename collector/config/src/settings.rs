@@ -147,7 +147,8 @@ pub struct AwsXraySettings {
     pub num_workers: u64,
     /// One attempt may take this long. Default 30 s.
     pub request_timeout: Duration,
-    /// How long a document waits for X-Ray to take it before it is given up. Default 5 min.
+    /// How long a document waits for X-Ray to take it before it is given up. Default zero: no end; what waits is bounded
+    /// by the queue.
     pub max_elapsed_time: Duration,
 }
 

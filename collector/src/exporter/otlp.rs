@@ -112,6 +112,7 @@ impl OtlpExporter {
             progress.requested();
             let failure = match self.send(&message).await {
                 Ok(rejected) => {
+                    progress.request_taken();
                     progress.lost("rejected", rejected);
                     let taken = progress.in_flight();
                     progress.exported(taken);
@@ -122,7 +123,7 @@ impl OtlpExporter {
             let spans = progress.in_flight();
             match failure {
                 Failure::Permanent(reason) => {
-                    progress.request_failed(reason);
+                    progress.request_failed(reason, "");
                     progress.lost(reason, spans);
                     tracing::error!(
                         exporter = progress.exporter_id(),
@@ -133,7 +134,7 @@ impl OtlpExporter {
                     return;
                 }
                 Failure::Retryable { reason, after } => {
-                    progress.request_failed(reason);
+                    progress.request_failed(reason, "");
                     let Some(pause) = backoff.next(self.clock.now() - begun, after) else {
                         progress.lost("retries_exhausted", spans);
                         tracing::error!(

@@ -3,6 +3,8 @@
 use tracepipe_xray::Translated;
 
 use super::queue::SendingQueue;
+use crate::account::{BackendErrors, Failing};
+use crate::clock::Clock;
 
 /// Accounts for the spans of a batch. What has come to no end when it is dropped (shutdown, a panic) is lost, and
 /// counted so.
@@ -50,10 +52,31 @@ impl Progress {
         self.queue.update(|account| account.requests += 1);
     }
 
-    /// A request failed.
-    pub(crate) fn request_failed(&self, reason: &'static str) {
+    /// The backend took a request.
+    pub(crate) fn request_taken(&self) {
+        self.queue.update(|account| account.failing = None);
+    }
+
+    /// A request failed; `code` is the backend's own word, and may be empty.
+    pub(crate) fn request_failed(&self, reason: &'static str, code: &str) {
+        self.queue.update(|account| {
+            *account.failed_requests.entry(reason).or_default() += 1;
+            let since = account.failing.as_ref().map(|failing| failing.since);
+            account.failing = Some(Failing {
+                reason,
+                code: BackendErrors::word(code),
+                since: since.unwrap_or_else(Clock::unix_now),
+            });
+        });
+        if !code.is_empty() {
+            self.backend_error("request", code);
+        }
+    }
+
+    /// The backend said `code` of a request or of a part of one.
+    pub(crate) fn backend_error(&self, of: &'static str, code: &str) {
         self.queue
-            .update(|account| *account.failed_requests.entry(reason).or_default() += 1);
+            .update(|account| account.backend_errors.count(of, code));
     }
 
     /// A span was translated; what it lost on the way.

@@ -121,11 +121,12 @@ async fn backend(queue: SendingQueue, clock: Clock) {
     while let Some((_batch, mut progress)) = queue.take().await {
         while is_fault(clock.now()) {
             progress.requested();
-            progress.request_failed("unavailable");
+            progress.request_failed("unavailable", "");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         progress.requested();
         let all = progress.in_flight();
+        progress.request_taken();
         progress.exported(all);
     }
 }

@@ -60,6 +60,8 @@ pub struct SegmentDocument {
     pub json: String,
     /// How many spans of the account the document carries: 1, or 0 for the second document of a span.
     pub spans: u32,
+    /// When it begins, in nanoseconds since the Unix epoch.
+    pub start_time_unix_nano: u64,
 }
 
 /// What a translation did. Every span of the input is in `spans` or in `untranslatable_spans`.
@@ -225,6 +227,7 @@ impl Writer<'_> {
             span_id: document.id,
             json,
             spans,
+            start_time_unix_nano: document.start_nanos,
         });
     }
 }

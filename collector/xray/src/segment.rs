@@ -72,7 +72,7 @@ pub(crate) struct Document<'t> {
     parent_id: Option<SpanId>,
     naming: Naming<'t>,
     is_subsegment: bool,
-    start_nanos: u64,
+    pub(crate) start_nanos: u64,
     /// None while the span is in progress.
     end_nanos: Option<u64>,
     flags: Flags,

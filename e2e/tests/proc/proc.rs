@@ -19,6 +19,7 @@ mod hostile;
 mod identity;
 mod lifecycle;
 mod line;
+mod maps;
 mod moto;
 mod otlp_export;
 mod parity;

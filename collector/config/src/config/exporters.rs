@@ -37,7 +37,7 @@ pub struct AwsXrayConfig {
     pub num_workers: Field<u64>,
     /// In seconds; default 30, as upstream.
     pub request_timeout_seconds: Field<u64>,
-    /// `tracepipe.max_elapsed_time`: a key that only tracepipe has. Default 5 min.
+    /// `tracepipe.max_elapsed_time`: a key that only tracepipe has. Default 0: no end.
     pub max_elapsed_time: Field<GoDuration>,
 }
 

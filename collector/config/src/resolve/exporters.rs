@@ -24,7 +24,6 @@ const QUEUE_MAX: u64 = 1_000_000;
 const ATTEMPT_MAX: Duration = Duration::from_secs(300);
 /// Spans older than a day are of no use; X-Ray takes none older than 30 days.
 const ELAPSED_MAX: Duration = Duration::from_secs(24 * 3600);
-const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 pub(super) fn resolve(
@@ -81,7 +80,7 @@ fn awsxray(scope: &Scope, config: &AwsXrayConfig, diag: &mut Diagnostics) -> Aws
         max_elapsed_time: scope.duration(
             &config.max_elapsed_time,
             key,
-            (SECOND..=ELAPSED_MAX, Duration::from_secs(300)),
+            (Duration::ZERO..=ELAPSED_MAX, Duration::ZERO),
             diag,
         ),
     }

@@ -1,0 +1,408 @@
+//! How fast requests may go: as fast as they come until X-Ray refuses some, then as fast as it takes them.
+//!
+//! Three states. *Free*: no bound. *Limited*: X-Ray takes some requests and refuses others; requests are spaced out at a
+//! rate that drops to less than what was taken lately and grows with each request that is taken, fast up to where it is
+//! known to work and slowly beyond. *Stopped*: nothing was taken lately (throttled through and through, gone, no
+//! credentials); one request at a time finds out whether that is over, and the others wait for it, so that an outage
+//! costs next to no calls, and its end is seen within [`PROBE_PAUSE_LONGEST`].
+//!
+//! [`Pace`] is pure: time is a parameter, and so is chance.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+
+/// What was taken within this time is what X-Ray takes now.
+const LATELY: Duration = Duration::from_secs(1);
+
+/// Refusals within this time after one are of the same burst, and do not slow down again.
+const BURST: Duration = Duration::from_millis(500);
+
+/// After a refusal the rate is this part of what was taken: less, so that what waits at X-Ray's side can go.
+const KEPT: f64 = 0.7;
+
+/// Requests a second that are always tried.
+const RATE_LEAST: f64 = 1.0;
+
+/// Requests a second when an outage has ended.
+const RATE_AFTER_OUTAGE: f64 = 4.0;
+
+/// What a request that is taken adds to the rate, up to where it is known to work: it doubles in half a second.
+const GROWTH_FAST: f64 = 1.386;
+
+/// And beyond: it grows by a tenth in a second.
+const GROWTH_SLOW: f64 = 0.1;
+
+/// After so long without a refusal there is no bound any more.
+const CALM: Duration = Duration::from_secs(60);
+
+/// First pause of an outage. The pauses double.
+const PROBE_PAUSE_FIRST: Duration = Duration::from_millis(250);
+
+/// Longest pause of an outage, before chance makes it up to a quarter shorter or longer: nodes must not ask in step.
+const PROBE_PAUSE_LONGEST: Duration = Duration::from_millis(2_500);
+
+/// The rate.
+#[derive(Debug)]
+pub(super) struct Pace {
+    state: State,
+    /// When requests were taken, lately.
+    taken: VecDeque<Duration>,
+    last_refusal: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum State {
+    Free,
+    Limited {
+        /// Requests a second.
+        rate: f64,
+        /// Up to here the rate grows fast.
+        known_to_work: f64,
+        /// The next request may go then.
+        next: Duration,
+    },
+    Stopped {
+        /// The next probe may go then.
+        until: Duration,
+        /// The pause after it, if it fails.
+        pause: Duration,
+    },
+}
+
+/// How a request failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// X-Ray has no room for so many.
+    Throttled,
+    /// In any other way. While others are taken, it is a matter of this request alone.
+    Failed,
+}
+
+/// When a request may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Now.
+    Now,
+    /// To be asked again then, or when an answer to another request has come.
+    At(Duration),
+}
+
+// === impl Pace ===
+
+impl Pace {
+    /// Without bound.
+    pub(super) fn new() -> Self {
+        Self {
+            state: State::Free,
+            taken: VecDeque::new(),
+            last_refusal: None,
+        }
+    }
+
+    /// Whether a request may go now; then it must. `patience` is how long a request takes at most: a probe that nobody
+    /// hears of is over then.
+    pub(super) fn ask(&mut self, now: Duration, patience: Duration) -> Turn {
+        match &mut self.state {
+            State::Free => Turn::Now,
+            State::Limited { rate, next, .. } => {
+                if now < *next {
+                    return Turn::At(*next);
+                }
+                *next = now + Duration::from_secs_f64(1.0 / *rate);
+                Turn::Now
+            }
+            State::Stopped { until, .. } => {
+                if now < *until {
+                    return Turn::At(*until);
+                }
+                *until = now + patience;
+                Turn::Now
+            }
+        }
+    }
+
+    /// X-Ray took a request.
+    pub(super) fn taken(&mut self, now: Duration) {
+        self.forget_old(now);
+        self.taken.push_back(now);
+        let lately = self.taken.len() as f64 / LATELY.as_secs_f64();
+        match &mut self.state {
+            State::Free => {}
+            State::Limited {
+                rate, known_to_work, ..
+            } => {
+                let growth = if *rate < *known_to_work {
+                    GROWTH_FAST
+                } else {
+                    GROWTH_SLOW
+                };
+                // A rate that is not made use of says nothing about a higher one.
+                if *rate < 2.0 * lately.max(RATE_AFTER_OUTAGE) {
+                    *rate += growth;
+                }
+                if self.last_refusal.is_none_or(|refusal| now >= refusal + CALM) {
+                    self.state = State::Free;
+                }
+            }
+            State::Stopped { .. } => {
+                self.state = State::Limited {
+                    rate: RATE_AFTER_OUTAGE,
+                    known_to_work: f64::INFINITY,
+                    next: now,
+                };
+            }
+        }
+    }
+
+    /// A request failed. `chance` is from 0 to 1. True when [`Self::ask`] says when to try again; else the request was
+    /// refused alone.
+    pub(super) fn refused(&mut self, now: Duration, how: Refusal, chance: f64) -> bool {
+        self.forget_old(now);
+        let is_same_burst = self.last_refusal.is_some_and(|refusal| now < refusal + BURST);
+        match self.state {
+            // Requests that went before it stopped.
+            State::Stopped { until, .. } if is_same_burst && now < until => true,
+            State::Stopped { pause, .. } => self.stop(now, pause, chance),
+            State::Free | State::Limited { .. } if self.taken.is_empty() => {
+                self.stop(now, PROBE_PAUSE_FIRST, chance)
+            }
+            State::Free | State::Limited { .. } if how == Refusal::Failed => false,
+            State::Limited { .. } if is_same_burst => true,
+            State::Free | State::Limited { .. } => {
+                self.last_refusal = Some(now);
+                let rate = (self.taken.len() as f64 / LATELY.as_secs_f64() * KEPT).max(RATE_LEAST);
+                self.state = State::Limited {
+                    rate,
+                    known_to_work: rate,
+                    next: now + Duration::from_secs_f64(1.0 / rate),
+                };
+                true
+            }
+        }
+    }
+
+    fn stop(&mut self, now: Duration, pause: Duration, chance: f64) -> bool {
+        self.last_refusal = Some(now);
+        self.state = State::Stopped {
+            until: now + pause.mul_f64(0.75 + chance.clamp(0.0, 1.0) / 2.0),
+            pause: (pause * 2).min(PROBE_PAUSE_LONGEST),
+        };
+        true
+    }
+
+    fn forget_old(&mut self, now: Duration) {
+        while self.taken.front().is_some_and(|taken| *taken + LATELY < now) {
+            self.taken.pop_front();
+        }
+    }
+}
+
+/// A [`Pace`] that requests wait at.
+pub(super) struct Gate {
+    pace: RefCell<Pace>,
+    answered: Notify,
+    clock: Clock,
+    /// How long a request takes at most.
+    patience: Duration,
+}
+
+// === impl Gate ===
+
+impl Gate {
+    /// Open.
+    pub(super) fn new(clock: Clock, patience: Duration) -> Self {
+        Self {
+            pace: RefCell::new(Pace::new()),
+            answered: Notify::new(),
+            clock,
+            patience,
+        }
+    }
+
+    /// Waits until a request may go.
+    pub(super) async fn pass(&self) {
+        loop {
+            let answered = self.answered.notified();
+            let now = self.clock.now();
+            let turn = self.pace.borrow_mut().ask(now, self.patience);
+            match turn {
+                Turn::Now => return,
+                Turn::At(then) => {
+                    tokio::select! {
+                        () = answered => {}
+                        () = tokio::time::sleep(then.saturating_sub(now)) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// X-Ray took a request.
+    pub(super) fn taken(&self) {
+        self.pace.borrow_mut().taken(self.clock.now());
+        self.answered.notify_waiters();
+    }
+
+    /// A request failed. True when [`Self::pass`] knows when to try again.
+    pub(super) fn refused(&self, how: Refusal) -> bool {
+        let knows = self
+            .pace
+            .borrow_mut()
+            .refused(self.clock.now(), how, rand::random());
+        self.answered.notify_waiters();
+        knows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cmp::Reverse;
+    use std::collections::BinaryHeap;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const ROUND_TRIP: Duration = Duration::from_millis(20);
+    const IN_FLIGHT: usize = 8;
+
+    /// What happened to a queue of requests that are sent by a [`Pace`], `IN_FLIGHT` at a time.
+    #[derive(Debug, Default)]
+    struct Outcome {
+        calls: u64,
+        taken: u64,
+        /// When the queue was empty and stayed so.
+        empty_since: Duration,
+    }
+
+    /// Requests come at a steady rate until `until`; `takes` says whether X-Ray takes one now. Ends a minute later.
+    fn run(per_second: u64, until: Duration, mut takes: impl FnMut(Duration) -> bool) -> Outcome {
+        let mut pace = Pace::new();
+        let mut outcome = Outcome::default();
+        let mut answers: BinaryHeap<Reverse<(Duration, bool)>> = BinaryHeap::new();
+        let (mut waiting, mut chance) = (0_u64, 0.0);
+        let step = Duration::from_millis(1);
+        let mut now = Duration::from_secs(10);
+        let end = now + until + Duration::from_secs(60);
+        let mut came = 0.0;
+        while now < end {
+            if now < end - Duration::from_secs(60) {
+                came += per_second as f64 * step.as_secs_f64();
+                let whole = came as u64;
+                came -= whole as f64;
+                waiting += whole;
+            }
+            while let Some(Reverse((at, was_taken))) = answers.peek().copied()
+                && at <= now
+            {
+                answers.pop();
+                if was_taken {
+                    pace.taken(now);
+                    outcome.taken += 1;
+                } else {
+                    chance = f64::fract(chance + 0.37);
+                    pace.refused(now, Refusal::Throttled, chance);
+                    waiting += 1;
+                }
+            }
+            while waiting > 0 && answers.len() < IN_FLIGHT && pace.ask(now, PATIENCE) == Turn::Now {
+                waiting -= 1;
+                outcome.calls += 1;
+                answers.push(Reverse((now + ROUND_TRIP, takes(now))));
+            }
+            if waiting + answers.len() as u64 > IN_FLIGHT as u64 {
+                outcome.empty_since = now;
+            }
+            now += step;
+        }
+        assert_eq!(
+            waiting + answers.len() as u64,
+            0,
+            "all is taken in the end: {outcome:?}"
+        );
+        outcome
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn nothing_is_held_up_that_x_ray_takes() {
+        let outcome = run(200, seconds(30), |_| true);
+        assert_eq!(outcome.calls, outcome.taken);
+        assert_eq!(outcome.taken, 6_000);
+    }
+
+    #[test]
+    fn a_minute_of_throttling_costs_few_calls_and_is_made_up_for() {
+        // The issue's: 2,000 documents a second are 40 requests a second.
+        let outage = seconds(40)..seconds(100);
+        let outcome = run(40, seconds(150), |now| !outage.contains(&now));
+        let needed = 40 * 150;
+        assert_eq!(outcome.taken, needed);
+        assert!(outcome.calls < needed * 102 / 100, "{outcome:?}");
+        assert!(outcome.empty_since < outage.end + seconds(15), "{outcome:?}");
+    }
+
+    #[test]
+    fn a_limit_is_made_use_of() {
+        // 25 requests a second are taken, 40 come.
+        let mut second = (0, 0);
+        let outcome = run(40, seconds(60), |now| {
+            if second.0 != now.as_secs() {
+                second = (now.as_secs(), 0);
+            }
+            second.1 += 1;
+            second.1 <= 25
+        });
+        assert!(outcome.calls < outcome.taken * 12 / 10, "{outcome:?}");
+        // 2,400 requests at 25 a second take 96 seconds.
+        assert!(outcome.empty_since < seconds(10 + 96 * 12 / 10), "{outcome:?}");
+    }
+
+    #[test]
+    fn an_outage_costs_a_call_every_few_seconds() {
+        let outage = seconds(20)..seconds(620);
+        let outcome = run(1, seconds(630), |now| !outage.contains(&now));
+        assert!(outcome.calls - outcome.taken < 600 / 2 + 20, "{outcome:?}");
+    }
+
+    #[test]
+    fn a_probe_that_nobody_hears_of_is_over_in_time() {
+        let mut pace = Pace::new();
+        assert!(pace.refused(seconds(5), Refusal::Failed, 0.5));
+        assert_eq!(
+            pace.ask(seconds(5), PATIENCE),
+            Turn::At(seconds(5) + PROBE_PAUSE_FIRST)
+        );
+        assert_eq!(pace.ask(seconds(6), PATIENCE), Turn::Now);
+        assert_eq!(pace.ask(seconds(7), PATIENCE), Turn::At(seconds(36)));
+        assert_eq!(pace.ask(seconds(36), PATIENCE), Turn::Now);
+    }
+
+    #[test]
+    fn a_request_that_fails_alone_slows_no_other_down() {
+        let mut pace = Pace::new();
+        pace.taken(seconds(1));
+        assert!(!pace.refused(seconds(1), Refusal::Failed, 0.5));
+        assert_eq!(pace.state, State::Free);
+        // When nothing else is taken, it is not alone.
+        assert!(pace.refused(seconds(3), Refusal::Failed, 0.5));
+        assert!(matches!(pace.state, State::Stopped { .. }));
+    }
+
+    #[test]
+    fn the_bound_goes_when_nothing_was_refused_for_long() {
+        let mut pace = Pace::new();
+        pace.taken(seconds(1));
+        pace.refused(seconds(1), Refusal::Throttled, 0.5);
+        assert!(matches!(pace.state, State::Limited { .. }));
+        pace.taken(seconds(1) + CALM);
+        assert_eq!(pace.state, State::Free);
+    }
+}
