@@ -26,6 +26,8 @@ mod segment;
 mod shrink;
 mod sql;
 mod stack;
+#[cfg(any(test, feature = "upstream"))]
+pub mod upstream;
 
 use tracepipe_config::AwsXraySettings;
 use tracepipe_otlp::view::{ResourceSpans, Span};
