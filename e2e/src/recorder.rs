@@ -50,6 +50,11 @@ impl Recorder {
         self.documents.borrow().clone()
     }
 
+    /// The documents that came since the last call, which are forgotten.
+    pub fn take(&self) -> Vec<String> {
+        self.documents.send_replace(Vec::new())
+    }
+
     /// Returns as soon as there are so many documents. Set your own time limit around it.
     pub async fn wait_for(&self, count: usize) -> Vec<String> {
         let mut documents = self.documents.subscribe();
@@ -102,5 +107,7 @@ mod tests {
             assert_eq!(status, StatusCode::OK);
         }
         assert_eq!(recorder.wait_for(2).await, [r#"{ "id": null }"#, "no JSON"]);
+        assert_eq!(recorder.take().len(), 2);
+        assert!(recorder.documents().is_empty());
     }
 }

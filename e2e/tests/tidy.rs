@@ -32,10 +32,15 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("tracepipe-crds", &[]),
     ("tracepipe-operator", &["tracepipe-config", "tracepipe-crds"]),
-    // The tests put policies beside upstream's in their own process; its programs use `otlp` only.
+    // The tests put policies and a model beside upstream's in their own process; its programs use `otlp` only.
     (
         "tracepipe-e2e",
-        &["tracepipe-config", "tracepipe-otlp", "tracepipe-sampling"],
+        &[
+            "tracepipe-config",
+            "tracepipe-otlp",
+            "tracepipe-sampling",
+            "tracepipe-xray",
+        ],
     ),
 ];
 
@@ -57,8 +62,8 @@ fn root() -> PathBuf {
         .to_owned()
 }
 
-/// The direct dependencies of each crate of the workspace.
-fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+/// All packages of the workspace.
+fn packages() -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
         .current_dir(root())
@@ -69,10 +74,15 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    let mut metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    let packages = metadata["packages"].as_array_mut().expect("packages");
+    std::mem::take(packages)
+}
+
+/// The direct dependencies of each crate of the workspace.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let text = |value: &Value| value.as_str().expect("a name").to_owned();
-    let packages = metadata["packages"].as_array().expect("packages");
-    packages
+    packages()
         .iter()
         .map(|package| {
             let dependencies = package["dependencies"].as_array().expect("dependencies");
@@ -116,6 +126,27 @@ fn the_pure_crates_know_no_runtime_and_no_randomness() {
             assert!(!dependencies[*name].contains(*it), "{name} uses {it}");
         }
     }
+}
+
+#[test]
+fn the_model_of_upstream_is_for_tests_only() {
+    let packages = packages();
+    let (mut tests, mut others) = (0, 0);
+    for package in &packages {
+        let dependencies = package["dependencies"].as_array().expect("dependencies");
+        for it in dependencies.iter().filter(|it| it["name"] == "tracepipe-xray") {
+            let has_model = it["features"]
+                .as_array()
+                .expect("features")
+                .iter()
+                .any(|it| it == "upstream");
+            assert!(!has_model || it["kind"] == "dev", "{} ships it", package["name"]);
+            tests += usize::from(has_model);
+            others += usize::from(!has_model);
+        }
+        assert_eq!(package["features"].get("default"), None, "{}", package["name"]);
+    }
+    assert!(tests > 0 && others > 0, "the feature has another name");
 }
 
 #[test]

@@ -26,3 +26,4 @@ mod parity;
 mod policies;
 mod rig;
 mod xray_failures;
+mod xray_oracle;
