@@ -155,6 +155,11 @@ pub(crate) async fn apply(
                 return Err(error.into());
             }
             Err(error) => {
+                if let Error::Api(answer) = &error
+                    && answer.code == 403
+                {
+                    context.metrics.forbidden(&answer.message);
+                }
                 let words = in_words(&error);
                 applied.failure = Some(format!("{} {}: {words}", object.kind.name(), object.name));
                 break;
@@ -262,7 +267,12 @@ fn may_pass(error: &Error) -> bool {
 
 fn in_words(error: &Error) -> String {
     if let Error::Api(answer) = error {
-        return facts::shortened(&answer.message);
+        let words = facts::shortened(&answer.message);
+        // Of an API server that guards owner references; it names no right.
+        if answer.code == 403 && answer.message.contains("set finalizers on") {
+            return format!("{words}: the right to update tracingpipelines/finalizers is missing");
+        }
+        return words;
     }
     facts::shortened(&error.to_string())
 }

@@ -4,6 +4,12 @@
 use jiff::SignedDuration;
 use jiff::Timestamp;
 
+/// A point of the runtime's time, for what lasts no longer than the process.
+#[allow(clippy::disallowed_methods, reason = "the operator's one clock")]
+pub(crate) fn instant() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// Tells the time.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Clock {

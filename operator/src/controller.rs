@@ -9,21 +9,19 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use futures_util::{StreamExt, future};
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
-use kube::api::{Api, PartialObjectMeta};
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
+use kube::api::Api;
 use kube::runtime::controller::{Config, Controller, Error};
-use kube::runtime::watcher;
+use kube::runtime::reflector;
 use kube::{Client, Resource};
-use tracepipe_crds::TracingPipeline;
 
 use crate::aws::Aws;
 use crate::health::Health;
 use crate::iam::Issuer;
 use crate::metrics::Metrics;
-use crate::names::MANAGED_SELECTOR;
 use crate::reconcile::{self, Context};
 use crate::settings::{Facts, Settings};
-use crate::watches::{Nodes, Pods, Stores};
+use crate::watches::{self, Nodes, Pods, Refusals, Stores, owners};
 
 /// Pipelines looked at at once, in one scope.
 const CONCURRENCY: u16 = 4;
@@ -68,10 +66,6 @@ impl Scope {
     }
 }
 
-/// Watched by metadata alone: each pass reads the resource anew, and one that this version cannot read stops nobody
-/// else's.
-type Pipeline = PartialObjectMeta<TracingPipeline>;
-
 /// Runs until `stop` is ready.
 ///
 /// # Errors
@@ -103,7 +97,7 @@ pub(crate) async fn run(
         "connected to the API server"
     );
     let metrics = Arc::new(Metrics::default());
-    let nodes = Nodes::new();
+    let nodes = Nodes::new(Arc::clone(&metrics));
     let server = health.serve(Arc::clone(&metrics), nodes.clone());
     let scopes: Vec<Option<String>> = match scope {
         Scope::Cluster => vec![None],
@@ -115,6 +109,7 @@ pub(crate) async fn run(
             stores: Stores {
                 nodes: nodes.clone(),
                 pods: Pods::default(),
+                refusals: Refusals::new(Arc::clone(&metrics)),
             },
             metrics: Arc::clone(&metrics),
             aws: Arc::clone(&aws),
@@ -181,18 +176,27 @@ async fn control(
 ) {
     let client = &context.client;
     let at = namespace.as_deref();
-    let ours = || watcher::Config::default().labels(MANAGED_SELECTOR);
-    let pods = context.stores.pods.follow(scoped::<Pod>(client, at));
-    let nodes = context.stores.nodes.turns();
-    Controller::new(scoped::<Pipeline>(client, at), watcher::Config::default())
+    let Stores {
+        nodes,
+        pods,
+        refusals,
+    } = &context.stores;
+    let refusals = || refusals.clone();
+    let (reader, writer) = reflector::store();
+    let pipelines = watches::pipelines(scoped(client, at), writer, refusals());
+    Controller::for_stream(pipelines, reader)
         .with_config(Config::default().concurrency(CONCURRENCY))
-        .owns(scoped::<DaemonSet>(client, at), ours())
-        .owns(scoped::<Service>(client, at), ours())
-        .owns(scoped::<ServiceAccount>(client, at), ours())
-        // Only their names and owners are needed.
-        .owns(scoped::<PartialObjectMeta<ConfigMap>>(client, at), ours())
-        .reconcile_on(pods)
-        .reconcile_all_on(nodes)
+        .reconcile_on(owners::<DaemonSet>(scoped(client, at), "daemonsets", refusals()))
+        .reconcile_on(owners::<Service>(scoped(client, at), "services", refusals()))
+        .reconcile_on(owners::<ServiceAccount>(
+            scoped(client, at),
+            "serviceaccounts",
+            refusals(),
+        ))
+        .reconcile_on(owners::<ConfigMap>(scoped(client, at), "configmaps", refusals()))
+        .reconcile_on(pods.follow(scoped(client, at), refusals()))
+        .reconcile_all_on(nodes.turns())
+        .reconcile_all_on(context.stores.refusals.turns())
         .graceful_shutdown_on(stop)
         .run(
             reconcile::reconcile,
@@ -206,8 +210,10 @@ async fn control(
                 Err(Error::ObjectNotFound(gone)) => {
                     context.gone(gone.namespace.as_deref().unwrap_or_default(), &gone.name)
                 }
-                // A missing CustomResourceDefinition, or a missing right.
-                Err(error) => tracing::warn!(%error, "watching; trying again"),
+                // The watches tell theirs themselves.
+                Err(error @ (Error::QueueError(_) | Error::RunnerError(_))) => {
+                    tracing::warn!(%error, "the queue of passes");
+                }
             }
             future::ready(())
         })

@@ -13,6 +13,8 @@ use crate::plan::Kind;
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     failures: AtomicU64,
+    /// By verb and resource.
+    forbidden: Mutex<BTreeMap<(String, String), u64>>,
     writes: Mutex<BTreeMap<&'static str, u64>>,
     conditions: Mutex<BTreeMap<Series, bool>>,
 }
@@ -24,6 +26,18 @@ impl Metrics {
     /// A pass failed.
     pub(crate) fn failed(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The API server does not allow something. False: its words name no right.
+    pub(crate) fn forbidden(&self, words: &str) -> bool {
+        let Some((verb, resource)) = missing_right(words) else {
+            return false;
+        };
+        let mut forbidden = self.forbidden.lock().unwrap_or_else(PoisonError::into_inner);
+        *forbidden
+            .entry((verb.to_owned(), resource.to_owned()))
+            .or_default() += 1;
+        true
     }
 
     /// An object was written.
@@ -67,6 +81,20 @@ impl Metrics {
             "Passes over a pipeline that ended with an error.",
             &mut std::iter::once((String::new(), failures)),
         );
+        let forbidden = self
+            .forbidden
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        family(
+            "tracepipe_operator_forbidden_total",
+            "counter",
+            "Requests for which the operator lacks a right in Kubernetes.",
+            &mut forbidden.iter().map(|((verb, resource), count)| {
+                let labels = format!("{{verb=\"{verb}\",resource=\"{resource}\"}}");
+                (labels, *count)
+            }),
+        );
         let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         family(
             "tracepipe_operator_writes_total",
@@ -92,6 +120,19 @@ impl Metrics {
         );
         text
     }
+}
+
+/// Verb and resource of `... cannot VERB resource "RESOURCE" in API group ...`, as Kubernetes' authorizers say it. Only what
+/// looks like both: it becomes a label.
+fn missing_right(words: &str) -> Option<(&str, &str)> {
+    let (_, rest) = words.split_once(" cannot ")?;
+    let (verb, rest) = rest.split_once(" resource \"")?;
+    let (resource, _) = rest.split_once('"')?;
+    let plain = |text: &str| {
+        let is_plain = |c: char| c.is_ascii_lowercase() || c == '/';
+        !text.is_empty() && text.len() <= 64 && text.chars().all(is_plain)
+    };
+    (plain(verb) && plain(resource)).then_some((verb, resource))
 }
 
 #[cfg(test)]

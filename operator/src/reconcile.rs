@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::api::{Api, PartialObjectMeta, Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource, ResourceExt};
@@ -26,7 +26,7 @@ use crate::report::{self, Findings, Happening, Progress};
 use crate::rollout::{Evidence, judge, misses_pods, still_refused};
 use crate::settings::{Facts, Settings};
 use crate::validate::{Credentials, validate, wants_managed_role};
-use crate::watches::{Nodes, Pods, Stores};
+use crate::watches::{Nodes, Pods, Refusals, Stores, Watched};
 
 /// A pipeline that rests is looked at this often, in case an event was lost, give or take [`jitter`].
 const RESYNC: Duration = Duration::from_secs(600);
@@ -37,6 +37,10 @@ const UNSETTLED: Duration = Duration::from_secs(5);
 /// After a failure: doubled with each in a row, up to the second.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(300);
+/// The longest pause when a right is missing: whoever gives it wants to see that it was the one.
+const RETRY_FORBIDDEN: Duration = Duration::from_secs(30);
+/// While something that is not needed for a pass is not allowed.
+const HINDERED: Duration = Duration::from_secs(30);
 
 /// What all passes share.
 pub(crate) struct Context {
@@ -80,6 +84,15 @@ pub(crate) struct Memory {
     last_pass: Option<Timestamp>,
     last_write: Option<Timestamp>,
     progress: Option<Progress>,
+    untold: Option<Untold>,
+}
+
+/// The last event that the API server did not let the operator write.
+#[derive(Debug, Clone)]
+struct Untold {
+    happening: Happening,
+    why: String,
+    tried: Timestamp,
 }
 
 /// Why a pass ended early.
@@ -120,9 +133,6 @@ fn cut(text: &str, bytes: usize) -> &str {
 /// When and why the API server refused a pod.
 type Refusal = (Timestamp, String);
 
-/// A pipeline as it is watched.
-type Watched = PartialObjectMeta<TracingPipeline>;
-
 /// [`look`], as the controller calls it.
 pub(crate) async fn reconcile(pipeline: Arc<Watched>, context: Arc<Context>) -> Result<Action, PassError> {
     let name = pipeline.name_any();
@@ -159,13 +169,16 @@ pub(crate) async fn look(
     let leaves = pipeline.meta().deletion_timestamp.is_some();
     // Without its nodes every pipeline would look unready, without its pods every ConfigMap unused. One that goes may be in
     // a namespace where nothing may be listed any more.
-    if !leaves && !context.stores.listed() {
-        let Some(why) = context.stores.forbidden() else {
+    if !leaves {
+        if let Some(why) = context.stores.forbidden() {
+            context.say_forbidden(&pipeline, &why, &api).await?;
+            return Ok(Some(UNSETTLED));
+        }
+        if !context.stores.listed() {
             return Ok(Some(PAUSE));
-        };
-        context.say_forbidden(&pipeline, &why, &api).await?;
-        return Ok(Some(UNSETTLED));
+        }
     }
+    context.tell_the_untold(&pipeline).await;
     // Children go with their owner. Whatever were applied now would be a new one for the collector to remove.
     let outcome = if leaves {
         let again = identity::wind_up(&subject).await;
@@ -202,7 +215,15 @@ pub(crate) fn failed(namespace: &str, name: &str, error: &PassError, context: &C
         memory.failures
     });
     context.metrics.failed();
-    let wait = RETRY_MIN.saturating_mul(1 << failures.min(9)).min(RETRY_MAX);
+    let PassError::Api(why) = error;
+    let mut most = RETRY_MAX;
+    if let Error::Api(answer) = why
+        && answer.code == 403
+    {
+        context.metrics.forbidden(&answer.message);
+        most = RETRY_FORBIDDEN;
+    }
+    let wait = RETRY_MIN.saturating_mul(1 << failures.min(9)).min(most);
     tracing::warn!(namespace, name, %error, retry_seconds = wait.as_secs(), "the pass failed");
     wait
 }
@@ -321,6 +342,7 @@ async fn pass(subject: &Subject<'_>) -> Result<Duration, PassError> {
         identity: identity.as_ref(),
         managed_roles: &roles,
         rollout: &rollout,
+        hindered: &context.hindered(subject),
         now: evidence.now,
     };
     let written_in = report(&findings, api, context).await?;
@@ -336,7 +358,9 @@ async fn pass(subject: &Subject<'_>) -> Result<Duration, PassError> {
             .or(hold.map(|_| SignedDuration::ZERO));
         [next, held].into_iter().flatten().min()
     });
-    Ok(look_again(&findings, written_in, of_identity))
+    // An event that was written above, or was not.
+    let hindered = !context.hindered(subject).is_empty();
+    Ok(look_again(&findings, written_in, of_identity, hindered))
 }
 
 /// The region that this pipeline was found to be in before.
@@ -414,6 +438,7 @@ fn look_again(
     findings: &Findings<'_>,
     written_in: Option<SignedDuration>,
     of_identity: Option<SignedDuration>,
+    hindered: bool,
 ) -> Duration {
     // What is in somebody else's hands may go without an event that is ours.
     let rests = !report::works(findings) && findings.conflicts.is_empty();
@@ -422,6 +447,7 @@ fn look_again(
         .into_iter()
         .flatten()
         .filter_map(|wait| Duration::try_from(wait).ok())
+        .chain(hindered.then_some(HINDERED))
         .fold(base, Duration::min)
         .max(PAUSE)
 }
@@ -449,16 +475,18 @@ impl Context {
             instance: std::env::var("HOSTNAME").ok(),
         };
         let clock = Clock::default();
+        let metrics = Arc::<Metrics>::default();
         Self {
             recorder: Recorder::new(client.clone(), reporter),
             aws: Arc::new(Aws::new(settings.region.clone())),
             client,
             settings,
             stores: Stores {
-                nodes: Nodes::new(),
+                nodes: Nodes::new(Arc::clone(&metrics)),
                 pods: Pods::default(),
+                refusals: Refusals::new(Arc::clone(&metrics)),
             },
-            metrics: Arc::default(),
+            metrics,
             facts,
             memory: Mutex::default(),
             refusals: Mutex::default(),
@@ -562,6 +590,38 @@ impl Context {
         change(memory.entry(key.to_owned()).or_default())
     }
 
+    /// The API server's words when a right lacks; a namespace that goes takes no events from anybody.
+    fn right_to_tell(&self, error: &Error) -> Option<String> {
+        let Error::Api(answer) = error else {
+            return None;
+        };
+        (answer.code == 403 && self.metrics.forbidden(&answer.message)).then(|| answer.message.clone())
+    }
+
+    /// Rights that lack without keeping a pass from its end.
+    fn hindered(&self, subject: &Subject<'_>) -> Vec<String> {
+        let mut words = self.stores.hindered();
+        let pipeline = subject.pipeline;
+        let key = key_of(&pipeline.namespace().unwrap_or_default(), &pipeline.name_any());
+        words.extend(self.remember(&key, |memory| {
+            memory.untold.as_ref().map(|untold| untold.why.clone())
+        }));
+        words
+    }
+
+    /// Tries again to write the event that could not be.
+    async fn tell_the_untold(&self, pipeline: &TracingPipeline) {
+        let key = key_of(&pipeline.namespace().unwrap_or_default(), &pipeline.name_any());
+        let now = self.clock.now();
+        let is_due = |untold: &Untold| {
+            let waited = Duration::try_from(now.duration_since(untold.tried)).unwrap_or_default();
+            waited >= HINDERED
+        };
+        if let Some(untold) = self.remember(&key, |memory| memory.untold.clone().filter(is_due)) {
+            self.publish(pipeline, &untold.happening).await;
+        }
+    }
+
     /// An event is for people: when it cannot be written, the status still says the same.
     pub(crate) async fn publish(&self, pipeline: &TracingPipeline, happening: &Happening) {
         let event = Event {
@@ -575,9 +635,20 @@ impl Context {
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.recorder.publish(&event, &pipeline.object_ref(&())).await {
-            tracing::warn!(%error, "an event could not be written");
-        }
+        let written = self.recorder.publish(&event, &pipeline.object_ref(&())).await;
+        let untold = match written {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::warn!(%error, "an event could not be written");
+                self.right_to_tell(&error).map(|why| Untold {
+                    happening: happening.clone(),
+                    why,
+                    tried: self.clock.now(),
+                })
+            }
+        };
+        let key = key_of(&pipeline.namespace().unwrap_or_default(), &pipeline.name_any());
+        self.remember(&key, |memory| memory.untold = untold);
     }
 }
 

@@ -46,6 +46,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) managed_roles: &'a [String],
     /// The pods' verdict.
     pub(crate) rollout: &'a Verdict,
+    /// What the API server says of rights that lack and keep nothing from being done.
+    pub(crate) hindered: &'a [String],
     /// The time.
     pub(crate) now: Timestamp,
 }
@@ -359,7 +361,14 @@ impl Conditions<'_> {
         } else {
             rollout.reason
         };
-        let (ready, reason, message) = verdict(findings, rolling);
+        let (ready, reason, mut message) = verdict(findings, rolling);
+        if !findings.hindered.is_empty() {
+            let words: Vec<String> = findings.hindered.iter().map(|one| shortened(one)).collect();
+            message = format!(
+                "{message}; the operator lacks rights that the chart's Roles give, so changes are seen late or not told: {}",
+                words.join("; ")
+            );
+        }
         self.set(
             types::READY,
             if ready { "True" } else { "False" },

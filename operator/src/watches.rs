@@ -1,12 +1,17 @@
-//! Nodes and pods as they are watched: reduced on arrival to what is judged, so that a large cluster costs little.
+//! Nodes and pods as they are watched: reduced on arrival to what is judged, so that a large cluster costs little. What is
+//! watched besides only says whose pass is due.
+
+mod refusals;
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{Stream, StreamExt, stream};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, PartialObjectMeta};
 use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Client, Resource, ResourceExt};
@@ -14,13 +19,19 @@ use tokio::sync::watch as channel;
 use tracepipe_crds::TracingPipeline;
 
 use crate::facts::{NodeFacts, PodFacts};
+use crate::metrics::Metrics;
 use crate::names::MANAGED_SELECTOR;
+pub(crate) use refusals::Refusals;
+
+const NODES: &str = "nodes";
+const PODS: &str = "pods";
 
 /// The nodes of the cluster, and a way to hear that something about them changed.
 #[derive(Debug, Clone)]
 pub(crate) struct Nodes {
     table: Arc<Mutex<Table<NodeFacts>>>,
     turns: channel::Sender<u64>,
+    refusals: Refusals,
 }
 
 /// The pods of the collectors of one watched scope.
@@ -36,6 +47,8 @@ pub(crate) struct Stores {
     pub(crate) nodes: Nodes,
     /// The scope's pods.
     pub(crate) pods: Pods,
+    /// What the scope may not watch.
+    pub(crate) refusals: Refusals,
 }
 
 impl Stores {
@@ -44,10 +57,16 @@ impl Stores {
         self.nodes.listed() && lock(&self.pods.table).listed
     }
 
-    /// What the API server says when it does not let the operator list.
+    /// What the API server says when it does not let the operator list or watch nodes or pods: what is known of them may
+    /// be old.
     pub(crate) fn forbidden(&self) -> Option<String> {
-        let of_nodes = lock(&self.nodes.table).forbidden.clone();
-        of_nodes.or_else(|| lock(&self.pods.table).forbidden.clone())
+        let of_nodes = self.nodes.refusals.of(NODES);
+        of_nodes.or_else(|| self.refusals.of(PODS))
+    }
+
+    /// What it says of everything else that is watched, without which changes are seen late.
+    pub(crate) fn hindered(&self) -> Vec<String> {
+        self.refusals.but(PODS)
     }
 
     /// All nodes.
@@ -70,10 +89,11 @@ impl Stores {
 
 impl Nodes {
     /// None yet.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
         Self {
             table: Arc::default(),
             turns: channel::Sender::new(0),
+            refusals: Refusals::new(metrics),
         }
     }
 
@@ -82,18 +102,11 @@ impl Nodes {
         let api: Api<Node> = Api::all(client);
         let mut events = std::pin::pin!(watch(api, watcher::Config::default()).default_backoff());
         while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    let changed = lock(&self.table).take(event, NodeFacts::of);
-                    if !changed.is_empty() {
-                        self.turns.send_modify(|turn| *turn += 1);
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "watching nodes; trying again");
-                    lock(&self.table).forbidden = refusal(&error);
-                    self.turns.send_modify(|turn| *turn += 1);
-                }
+            let Some(event) = self.refusals.hear(NODES, event) else {
+                continue;
+            };
+            if !lock(&self.table).take(event, NodeFacts::of).is_empty() {
+                self.turns.send_modify(|turn| *turn += 1);
             }
         }
     }
@@ -103,11 +116,9 @@ impl Nodes {
         lock(&self.table).listed
     }
 
-    /// Says that something about the nodes changed.
+    /// Says that something about the nodes changed, or whether they can be watched.
     pub(crate) fn turns(&self) -> impl Stream<Item = ()> + Send + 'static {
-        stream::unfold(self.turns.subscribe(), |mut turns| async move {
-            turns.changed().await.ok().map(|()| ((), turns))
-        })
+        stream::select(changes(&self.turns), self.refusals.turns())
     }
 }
 
@@ -135,24 +146,74 @@ impl Pods {
     pub(crate) fn follow(
         &self,
         api: Api<Pod>,
-    ) -> impl Stream<Item = ObjectRef<PartialObjectMeta<TracingPipeline>>> + Send + 'static {
+        refusals: Refusals,
+    ) -> impl Stream<Item = ObjectRef<Watched>> + Send + 'static {
         let table = Arc::clone(&self.table);
         let ours = watcher::Config::default().labels(MANAGED_SELECTOR);
         watch(api, ours).default_backoff().flat_map(move |event| {
-            let changed = match event {
-                Ok(event) => lock(&table).take(event, PodFacts::of),
-                Err(error) => {
-                    tracing::warn!(%error, "watching pods; trying again");
-                    lock(&table).forbidden = refusal(&error);
-                    Vec::new()
-                }
-            };
+            let event = refusals.hear(PODS, event);
+            let changed = event.map(|event| lock(&table).take(event, PodFacts::of));
             let pipelines = changed
+                .unwrap_or_default()
                 .into_iter()
                 .map(|((namespace, _), pod)| ObjectRef::new(&pod.pipeline).within(&namespace));
             stream::iter(pipelines.collect::<Vec<_>>())
         })
     }
+}
+
+/// A TracingPipeline as it is watched: by metadata alone. Each pass reads the resource anew, and one that this version
+/// cannot read stops nobody else's.
+pub(crate) type Watched = PartialObjectMeta<TracingPipeline>;
+
+/// The scope's TracingPipelines, for ever, into `writer`; says which have changed.
+pub(crate) fn pipelines(
+    api: Api<Watched>,
+    writer: Writer<Watched>,
+    refusals: Refusals,
+) -> impl Stream<Item = Result<Watched, watcher::Error>> + Send + 'static {
+    let events = watch(api, watcher::Config::default()).default_backoff();
+    // An error would hold up what the others say.
+    let events = events.filter_map(move |event| {
+        let event = refusals.hear("tracingpipelines", event);
+        std::future::ready(event.map(Ok))
+    });
+    events.reflect(writer).applied_objects()
+}
+
+/// Follows what pipelines own, for ever; says whose have changed. Only their owners are needed of `plural`.
+pub(crate) fn owners<K>(
+    api: Api<PartialObjectMeta<K>>,
+    plural: &'static str,
+    refusals: Refusals,
+) -> impl Stream<Item = ObjectRef<Watched>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+{
+    let ours = watcher::Config::default().labels(MANAGED_SELECTOR);
+    watch(api, ours).default_backoff().flat_map(move |event| {
+        let object = match refusals.hear(plural, event) {
+            Some(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) => Some(object),
+            Some(Event::Init | Event::InitDone) | None => None,
+        };
+        let owners = object.into_iter().flat_map(|object| {
+            let namespace = object.namespace();
+            let of = |owner| ObjectRef::from_owner_ref(namespace.as_deref(), owner, ());
+            object
+                .owner_references()
+                .iter()
+                .filter_map(of)
+                .collect::<Vec<_>>()
+        });
+        stream::iter(owners.collect::<Vec<_>>())
+    })
+}
+
+/// Says that there was a change.
+fn changes(turns: &channel::Sender<u64>) -> impl Stream<Item = ()> + Send + 'static {
+    stream::unfold(turns.subscribe(), |mut turns| async move {
+        turns.changed().await.ok().map(|()| ((), turns))
+    })
 }
 
 type Key = (String, String);
@@ -164,8 +225,6 @@ struct Table<T> {
     /// While a list comes in: what it has so far.
     next: BTreeMap<Key, T>,
     listed: bool,
-    /// The API server's words when it does not let us list.
-    forbidden: Option<String>,
 }
 
 impl<T> Default for Table<T> {
@@ -174,7 +233,6 @@ impl<T> Default for Table<T> {
             now: BTreeMap::new(),
             next: BTreeMap::new(),
             listed: false,
-            forbidden: None,
         }
     }
 }
@@ -203,7 +261,6 @@ impl<T: Clone + PartialEq> Table<T> {
             Event::InitDone => {
                 let old = std::mem::replace(&mut self.now, std::mem::take(&mut self.next));
                 self.listed = true;
-                self.forbidden = None;
                 let gone = old.iter().filter(|(key, _)| !self.now.contains_key(*key));
                 let new = self.now.iter().filter(|(key, new)| old.get(*key) != Some(*new));
                 gone.chain(new)
@@ -211,24 +268,6 @@ impl<T: Clone + PartialEq> Table<T> {
                     .collect()
             }
         }
-    }
-}
-
-/// Its words, when the answer is that something is not allowed.
-fn refusal(error: &watcher::Error) -> Option<String> {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(answer))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(answer))
-            if answer.code == 403 =>
-        {
-            Some(answer.message.clone())
-        }
-        watcher::Error::WatchError(answer) if answer.code == 403 => Some(answer.message.clone()),
-        watcher::Error::InitialListFailed(_)
-        | watcher::Error::WatchStartFailed(_)
-        | watcher::Error::WatchError(_)
-        | watcher::Error::WatchFailed(_)
-        | watcher::Error::NoResourceVersion => None,
     }
 }
 

@@ -233,7 +233,7 @@ async fn a_refusal_is_told_and_nothing_behind_it_is_written() {
         assert_eq!(
             applied.failure.as_deref(),
             Some(
-                "ServiceAccount otel-collector-collector: POST /api/v1/namespaces/tracing/serviceaccounts is forbidden: no"
+                r#"ServiceAccount otel-collector-collector: serviceaccounts "" is forbidden: User "operator" cannot create resource "serviceaccounts" in API group "" in the namespace "tracing""#
             ),
             "{code}"
         );

@@ -22,11 +22,24 @@ fn the_text_is_what_prometheus_reads() {
     metrics.wrote(Kind::DaemonSet);
     metrics.wrote(Kind::DaemonSet);
     metrics.failed();
+    let refused =
+        r#"daemonsets.apps "a" is forbidden: User "u" cannot get resource "daemonsets" in API group "apps""#;
+    assert!(metrics.forbidden(refused));
+    assert!(metrics.forbidden(refused));
+    assert!(
+        metrics.forbidden(r#"User "u" cannot patch resource "tracingpipelines/status" in API group "b""#)
+    );
+    assert!(!metrics.forbidden("because it is being terminated"));
+    assert!(!metrics.forbidden(r#"User "u" cannot "} resource "pods" "#));
     metrics.status(&minimal(), &status("True"));
     let expected = "\
 # HELP tracepipe_operator_reconcile_failures_total Passes over a pipeline that ended with an error.
 # TYPE tracepipe_operator_reconcile_failures_total counter
 tracepipe_operator_reconcile_failures_total 1
+# HELP tracepipe_operator_forbidden_total Requests for which the operator lacks a right in Kubernetes.
+# TYPE tracepipe_operator_forbidden_total counter
+tracepipe_operator_forbidden_total{verb=\"get\",resource=\"daemonsets\"} 2
+tracepipe_operator_forbidden_total{verb=\"patch\",resource=\"tracingpipelines/status\"} 1
 # HELP tracepipe_operator_writes_total Objects created or applied, by kind.
 # TYPE tracepipe_operator_writes_total counter
 tracepipe_operator_writes_total{kind=\"DaemonSet\"} 2

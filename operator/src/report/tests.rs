@@ -60,6 +60,7 @@ impl Story {
             identity: self.identity.as_ref(),
             managed_roles: &self.managed_roles,
             rollout: &self.rollout,
+            hindered: &[],
             now: self.now,
         };
         let ready = works(&findings).then_some(self.rollout.ready);

@@ -152,6 +152,10 @@ impl ApiServer {
 impl State {
     fn handle(&mut self, method: &Method, path: &str, kind: &str, body: Value) -> (u16, Value) {
         let said = format!("{method} {path}");
+        let refused = self.refusal.and_then(|refusal| refusal(&said));
+        if let Some(code) = refused.filter(|_| path.contains("/events")) {
+            return (code, json!(forbidden(method, path)));
+        }
         if path.ends_with("/events") {
             if *method == Method::POST {
                 self.notes.push(body.to_string());
@@ -168,10 +172,10 @@ impl State {
             );
         }
         if *method != Method::GET {
-            self.writes.push(said.clone());
+            self.writes.push(said);
         }
-        if let Some(code) = self.refusal.and_then(|refusal| refusal(&said)) {
-            return (code, json!(format!("{said} is forbidden: no")));
+        if let Some(code) = refused {
+            return (code, json!(forbidden(method, path)));
         }
         match *method {
             Method::GET => self.read(path),
@@ -313,4 +317,20 @@ impl State {
         self.objects.insert(path.to_owned(), object.clone());
         object
     }
+}
+
+/// As Kubernetes' authorizers say it.
+fn forbidden(method: &Method, path: &str) -> String {
+    let verb = match *method {
+        Method::GET => "get",
+        Method::POST => "create",
+        Method::DELETE => "delete",
+        _ => "patch",
+    };
+    let mut parts = path.split('/').skip_while(|part| *part != "namespaces").skip(2);
+    let (kind, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let below = parts.next().map(|below| format!("/{below}")).unwrap_or_default();
+    format!(
+        r#"{kind} "{name}" is forbidden: User "operator" cannot {verb} resource "{kind}{below}" in API group "" in the namespace "tracing""#
+    )
 }

@@ -92,8 +92,9 @@ fn a_list_that_breaks_off_leaves_nothing_behind() {
 
 fn stores() -> Stores {
     Stores {
-        nodes: Nodes::new(),
+        nodes: Nodes::new(Arc::default()),
         pods: Pods::default(),
+        refusals: Refusals::new(Arc::default()),
     }
 }
 

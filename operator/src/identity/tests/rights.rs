@@ -158,3 +158,84 @@ async fn without_the_right_to_end_collectors_a_deletion_says_so() {
     world.live(operator, MINUTE).await;
     assert_eq!(world.api.get(PIPELINE), None);
 }
+
+/// What a watch says, twice: once may be an API server that has just started.
+async fn refuse_watch(operator: &Context, kind: &'static str) {
+    for _ in 0..2 {
+        let words =
+            format!(r#"{kind} is forbidden: User "operator" cannot watch resource "{kind}" in API group """#);
+        let answer = kube::core::Status::failure(&words, "Forbidden").with_code(403);
+        let error = kube::runtime::watcher::Error::WatchStartFailed(Error::Api(answer.boxed()));
+        let refused: Result<kube::runtime::watcher::Event<()>, _> = Err(error);
+        assert!(operator.stores.refusals.hear(kind, refused).is_none());
+        tokio::time::sleep(Duration::from_secs(6)).await;
+    }
+}
+
+/// What was listed once grows old.
+#[tokio::test(start_paused = true)]
+async fn without_the_right_to_watch_pods_ready_says_so_and_nothing_rests_on_old_ones() {
+    let world = settled(json!({})).await;
+    let operator = world.live(world.operator(), MINUTE).await;
+    refuse_watch(&operator, "pods").await;
+    change_spec(&world, &json!({"samplingRatePercentage": 50}));
+    let operator = world.live(operator, Duration::from_secs(20)).await;
+    assert_eq!(world.says(types::READY), "False/ApplyFailed");
+    assert!(
+        world
+            .message(types::READY)
+            .contains(r#"cannot watch resource "pods""#)
+    );
+    assert!(
+        operator
+            .metrics
+            .render()
+            .contains(r#"forbidden_total{verb="watch",resource="pods"} 2"#)
+    );
+    world.live(operator, MINUTE * 2).await;
+    assert_eq!(world.says(types::READY), "True/Ready");
+}
+
+/// The operator still does everything, but later.
+#[tokio::test(start_paused = true)]
+async fn without_the_right_to_watch_what_it_makes_ready_stays_and_says_so() {
+    let world = settled(json!({})).await;
+    let operator = world.live(world.operator(), MINUTE).await;
+    refuse_watch(&operator, "services").await;
+    change_spec(&world, &json!({"samplingRatePercentage": 50}));
+    let operator = world.live(operator, Duration::from_secs(40)).await;
+    assert_eq!(world.says(types::READY), "True/Ready");
+    assert!(
+        world
+            .message(types::READY)
+            .contains(r#"cannot watch resource "services""#)
+    );
+    let quiet = world.live(operator, Duration::from_secs(10)).await;
+    world.live(quiet, MINUTE).await;
+    assert_eq!(world.says(types::READY), "True/Ready");
+    assert!(!world.message(types::READY).contains("services"));
+}
+
+/// An event that nobody may write is not lost: it is written when it may be.
+#[tokio::test(start_paused = true)]
+async fn without_the_right_to_write_events_ready_says_so_and_the_last_one_comes_later() {
+    let world = settled(json!({})).await;
+    let operator = world.live(world.operator(), MINUTE).await;
+    world.api.refuse(Some(|call| denied(call, "POST", "events")));
+    change_spec(
+        &world,
+        &json!({"identity": {"roleArn": "arn:aws:iam::111122223333:role/x"}}),
+    );
+    let operator = world.live(operator, MINUTE * 5).await;
+    assert_eq!(world.api.events(), Vec::<String>::new());
+    assert_eq!(world.says(types::READY), "False/AssumeRoleDenied");
+    assert!(
+        world
+            .message(types::READY)
+            .contains(r#"cannot create resource "events""#)
+    );
+    world.api.refuse(None);
+    world.live(operator, MINUTE).await;
+    assert_eq!(world.api.events(), ["AssumeRoleDenied"]);
+    assert!(!world.message(types::READY).contains("events"));
+}
