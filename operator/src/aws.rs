@@ -16,13 +16,17 @@ use aws_sdk_iam::types::Tag;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
+use crate::clock::instant;
 use crate::managed_role::{Observed, POLICY_NAME, Role, Write};
 use crate::settings::AwsAccount;
 pub(crate) use trouble::{Kind, Trouble};
 
 /// A call is given up after this long; the next pass asks again.
 const CALL_LIMIT: Duration = Duration::from_secs(4);
+/// An STS that did not answer is not asked again for this long, by anybody: each call holds a pass, of which there are few.
+const SILENCE: Duration = Duration::from_secs(10);
 /// IAM lists at most this many policies of a role at once, and a role has no more than twenty.
 const LISTED_MAX: i32 = 100;
 
@@ -36,6 +40,8 @@ pub(crate) struct Aws {
     http: Option<aws_sdk_iam::config::SharedHttpClient>,
     /// IAM has one endpoint for the world, with a quota for the account: one pass at a time talks to it.
     worker: Semaphore,
+    /// Regions whose STS did not answer last, until when, what was said of it and of which role.
+    silent: Mutex<BTreeMap<Option<String>, (Instant, Trouble, String)>>,
 }
 
 /// A token of a ServiceAccount. It is a credential: it has no Debug.
@@ -72,6 +78,7 @@ impl Aws {
             loaded: Mutex::default(),
             http: None,
             worker: Semaphore::new(1),
+            silent: Mutex::default(),
         }
     }
 
@@ -110,6 +117,16 @@ impl Aws {
             .ok_or_else(|| Trouble::standing(action, "*", &format!("{arn} names no account")))
     }
 
+    /// Why there is no use in asking STS for credentials of `role` now: a moment ago it did not answer.
+    pub(crate) fn silence(&self, role: &str, region: Option<&str>) -> Option<Trouble> {
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        silent.retain(|_, (until, ..)| *until > instant());
+        let (_, trouble, of) = silent.get(&region.map(str::to_owned))?;
+        let mut trouble = trouble.clone();
+        trouble.message = trouble.message.replace(of, role);
+        Some(trouble)
+    }
+
     /// Whether the bearer of `token` gets credentials of `role`.
     pub(crate) async fn assume(&self, role: &str, token: Token, region: Option<&str>) -> Assumed {
         if token.0.is_empty() {
@@ -138,6 +155,12 @@ impl Aws {
         denied.unwrap_or_else(|| {
             let mut trouble = trouble("sts:AssumeRoleWithWebIdentity", role, &error);
             trouble.message = hide(&trouble.message);
+            if error.as_service_error().is_none() {
+                let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+                let until = instant() + SILENCE;
+                let region = region.map(str::to_owned);
+                silent.insert(region, (until, trouble.clone(), role.to_owned()));
+            }
             Assumed::Unanswered(trouble)
         })
     }

@@ -68,7 +68,7 @@ pub(crate) struct Memory {
     collectors_end: Option<Timestamp>,
 }
 
-/// Attempts that get rarer: after one, two, four ... seconds, [`Backoff::MOST`] at most.
+/// Attempts that get rarer: after one, two, four ... seconds, [`Backoff::MOST`] at most, or somewhat less.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Backoff {
     failures: u32,
@@ -110,6 +110,8 @@ impl Memory {
 impl Backoff {
     /// Longest pause: what was repaired is seen within it.
     const MOST: SignedDuration = SignedDuration::from_secs(20);
+    /// A pause is shorter by this share at most, so that those who failed together do not come again together.
+    const JITTER_PERCENT: i32 = 20;
 
     /// True when it is time for an attempt.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
@@ -125,7 +127,9 @@ impl Backoff {
     pub(crate) fn fail(&mut self, now: Timestamp) {
         let pause = SignedDuration::from_secs(1 << self.failures.min(5));
         self.failures = self.failures.saturating_add(1);
-        self.not_before = Some(now + pause.min(Self::MOST));
+        // The nanoseconds of an answer are as good as dice.
+        let less = now.subsec_nanosecond().unsigned_abs() as i32 % (Self::JITTER_PERCENT + 1);
+        self.not_before = Some(now + pause.min(Self::MOST) * (100 - less) / 100);
     }
 }
 
@@ -444,17 +448,24 @@ pub(crate) async fn prove(
     if !due {
         return Ok(());
     }
+    if let Some(trouble) = subject.context.aws.silence(arn, region) {
+        subject.remember(|memory| memory.proof.take(Assumed::Unanswered(trouble), now));
+        return Ok(());
+    }
     let account = names::workload(&subject.pipeline.name_any());
     let answer = match namespace.token(&account).await {
         Ok(token) => subject.context.aws.assume(arn, Token::new(token), region).await,
-        Err(Error::Api(answer)) if answer.code == 403 => Assumed::Unanswered(Trouble::of(
-            reasons::TOKEN_FORBIDDEN,
-            TroubleKind::Passing,
-            format!(
-                "the operator may not create serviceaccounts/token of {account}: {}; the chart's Role allows it",
-                crate::facts::shortened(&answer.message)
-            ),
-        )),
+        Err(Error::Api(answer)) if answer.code == 403 => {
+            subject.context.metrics.forbidden(&answer.message);
+            Assumed::Unanswered(Trouble::of(
+                reasons::TOKEN_FORBIDDEN,
+                TroubleKind::Passing,
+                format!(
+                    "the operator may not create serviceaccounts/token of {account}: {}; the chart's Role allows it",
+                    crate::facts::shortened(&answer.message)
+                ),
+            ))
+        }
         Err(error) => return Err(error.into()),
     };
     let now = subject.context.clock.now();

@@ -91,6 +91,58 @@ async fn while_aws_is_silent_pods_start_after_a_minute_and_nothing_is_said_to_be
     drop(operator);
 }
 
+/// Each call that waits holds one of the few passes there are.
+#[tokio::test(start_paused = true)]
+async fn a_silent_sts_is_waited_for_by_one_pipeline_and_the_others_hear_of_it() {
+    let world = World::new(&json!({"identity": {"roleArn": ROLE}}));
+    put_given_role(&world, trust_in_collectors(&world));
+    world.kill_aws(true);
+    let operator = world.live(world.operator(), Duration::from_secs(3)).await;
+    let (other, region) = ("arn:aws:iam::111122223333:role/other", Some("eu-west-1"));
+    let told = operator.aws.silence(other, region).unwrap();
+    assert_eq!(told.reason, reasons::AWS_UNREACHABLE);
+    assert!(
+        told.message.contains(other) && !told.message.contains(ROLE),
+        "{}",
+        told.message
+    );
+    assert_eq!(operator.aws.silence(other, Some("us-east-1")), None);
+    world.faults.begin(None);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    // Nor is a token asked for that nobody would look at.
+    crate::reconcile::look(NAMESPACE, NAME, &operator).await.unwrap();
+    let tokens = world
+        .faults
+        .writes()
+        .into_iter()
+        .filter(|write| write.ends_with("/token"));
+    assert_eq!(tokens.count(), 0);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(operator.aws.silence(other, region), None);
+    world.kill_aws(false);
+    minutes(&world, operator, 1).await;
+    assert_eq!(world.says(types::IDENTITY_READY), "True/Verified");
+}
+
+#[test]
+fn those_who_failed_together_come_again_at_different_times_and_none_later_than_the_longest_pause() {
+    let start: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+    let pauses: Vec<SignedDuration> = (0..21)
+        .map(|nanos| {
+            let now = start + SignedDuration::from_nanos(nanos);
+            let mut tries = Backoff::default();
+            for _ in 0..9 {
+                tries.fail(now);
+            }
+            tries.not_before().unwrap().duration_since(now)
+        })
+        .collect();
+    assert_eq!(pauses.iter().max(), Some(&SignedDuration::from_secs(20)));
+    assert_eq!(pauses.iter().min(), Some(&SignedDuration::from_secs(16)));
+    let different: std::collections::BTreeSet<_> = pauses.iter().collect();
+    assert_eq!(different.len(), pauses.len());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_proven_identity_outlives_a_silent_aws_and_new_operators() {
     let world = settled(json!({})).await;
