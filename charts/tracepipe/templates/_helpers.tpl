@@ -91,7 +91,7 @@ could delete their IAM roles and let them go. */ -}}
 # Why pods do not start, for the status.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [""]
   resources: [events]
   verbs: [list]

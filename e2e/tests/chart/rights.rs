@@ -13,7 +13,7 @@ use crate::{of_kind, strings, the};
 const IN_A_NAMESPACE: &[(&str, &str)] = &[
     ("/configmaps", "create delete get list patch watch"),
     ("/events", "list"),
-    ("/pods", "get list watch"),
+    ("/pods", "list watch"),
     ("/serviceaccounts", "create get list patch watch"),
     ("/serviceaccounts/token", "create"),
     ("/services", "create get list patch watch"),
@@ -23,7 +23,7 @@ const IN_A_NAMESPACE: &[(&str, &str)] = &[
 ];
 /// A namespace that is deleted may lose its Roles before its TracingPipelines.
 const IN_THE_CLUSTER: &[(&str, &str)] = &[
-    ("/nodes", "get list watch"),
+    ("/nodes", "list watch"),
     ("tracepipe.dev/tracingpipelines", "get list patch watch"),
     ("tracepipe.dev/tracingpipelines/status", "patch"),
 ];
