@@ -131,7 +131,7 @@ fn xray_document(passes: u64) -> Result<u64, String> {
     let mut documents: Vec<SegmentDocument> = Vec::new();
     for _ in 0..passes {
         documents.clear();
-        let mut spans = EachSpan::new(black_box(&trace)).map_err(|error| error.to_string())?;
+        let mut spans = EachSpan::of_walked(black_box(&trace));
         let outline = TraceOutline::read(black_box(&trace), true);
         let mut translator = translator.begin(&outline);
         while let Some(span) = spans.next() {

@@ -55,12 +55,18 @@ impl<'a> EachSpan<'a> {
     /// As [`decode_traces`].
     pub fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         check_request(bytes)?;
-        Ok(Self {
+        Ok(Self::of_walked(bytes))
+    }
+
+    /// The same of bytes that `RequestWalk::walk` has taken, or that the store made of such. Of other bytes what can be
+    /// read.
+    pub fn of_walked(bytes: &'a [u8]) -> Self {
+        Self {
             resources: Cursor::new(bytes),
             scopes: Cursor::new(&[]),
             spans: Cursor::new(&[]),
             current: [ResourceSpans::default()],
-        })
+        }
     }
 
     /// The next span, alone with its resource and scope.

@@ -4,12 +4,14 @@
 //! (`UnprocessedTraceSegments`), a throttled request is sent again, and what is given up is counted by its reason.
 //!
 //! `documents.rs` packs, `pace.rs` says how fast requests may go, `failure.rs` what a failed one means, `client.rs` makes
-//! the SDK's client.
+//! the SDK's client, whose credentials `credentials.rs` keeps fresh and whose clock `skew.rs` tells.
 
 mod client;
+mod credentials;
 mod documents;
 mod failure;
 mod pace;
+mod skew;
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -72,7 +74,8 @@ impl XrayExporter {
     /// # Errors
     /// When neither the configuration nor the environment names a region.
     pub(crate) async fn build(settings: &AwsXraySettings, limiter: MemoryLimiter) -> anyhow::Result<Self> {
-        let client = client::client(settings).await?;
+        let clock = Clock::start();
+        let client = client::client(settings, clock).await?;
         Ok(Self::new(client, settings, limiter))
     }
 
@@ -107,15 +110,7 @@ impl XrayExporter {
         let mut documents = Documents::default();
         for trace in &batch.traces {
             let bytes = batch.spans_of(trace);
-            let mut spans = match EachSpan::new(bytes) {
-                Ok(spans) => spans,
-                // The walk has checked these bytes, so this is a fault of ours.
-                Err(error) => {
-                    tracing::error!(%error, trace_id = %trace.trace_id, "a kept trace cannot be decoded");
-                    progress.borrow_mut().lost("undecodable", trace.span_count);
-                    continue;
-                }
-            };
+            let mut spans = EachSpan::of_walked(bytes);
             if documents.go_before(trace.span_count) {
                 let full = std::mem::take(&mut documents);
                 self.send_when_there_is_room(full, &mut sending, &progress).await;

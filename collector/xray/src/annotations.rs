@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use tracepipe_otlp::view::{AnyValue, Event, KeyValue};
 
-use crate::attributes::{Attributes, items, text};
+use crate::attributes::{Attributes, items, mark, text};
 use crate::events::told;
 use crate::json::Json;
 use crate::limits::{ANNOTATION_KEY_MAX, ANNOTATION_TEXT_MAX, ANNOTATIONS_MAX, SHORT_TEXT_MAX, cut};
@@ -28,7 +28,24 @@ pub(crate) struct Indexed {
     /// All of them.
     pub(crate) all: bool,
     /// Those of these names; those of a resource are written with their prefix.
-    pub(crate) names: HashSet<String>,
+    names: HashSet<String>,
+    /// The marks of the names.
+    marks: u128,
+}
+
+impl Indexed {
+    /// All attributes, or those of these names.
+    pub(crate) fn new(all: bool, names: &[String]) -> Self {
+        Self {
+            all,
+            names: names.iter().cloned().collect(),
+            marks: names.iter().fold(0, |marks, name| marks | mark(name)),
+        }
+    }
+
+    fn names(&self, key: &str) -> bool {
+        self.marks & mark(key) != 0 && self.names.contains(key)
+    }
 }
 
 /// An indexed value. Text is cut already.
@@ -93,7 +110,7 @@ impl<'t> ResourceAttribute<'t> {
     /// All of a resource.
     pub(crate) fn all(resource: &'t [KeyValue<'t>]) -> Vec<Self> {
         let one = |entry: &'t KeyValue<'t>| Self {
-            key: format!("{RESOURCE_PREFIX}{}", entry.key),
+            key: [RESOURCE_PREFIX, &entry.key].concat(),
             value: &entry.value,
         };
         resource.iter().map(one).collect()
@@ -114,7 +131,7 @@ pub(crate) fn store<'t>(input: Input<'_, 't>, indexed: &Indexed) -> Stored<'t> {
         ..Stored::default()
     };
     let own_names = take_own_names(attributes);
-    let is_named = |key: &str| indexed.names.contains(key) || own_names.contains(&key);
+    let is_named = |key: &str| indexed.names(key) || own_names.contains(&key);
     let mut wanted = Wanted::default();
     if let Some(value) = cluster_name {
         wanted.push(Rank::Cluster, CLUSTER_NAME, Source::Attribute(value));
@@ -132,7 +149,7 @@ pub(crate) fn store<'t>(input: Input<'_, 't>, indexed: &Indexed) -> Stored<'t> {
         (false, false) => stored.metadata.push_text(SPAN_NAME, span_name),
     }
     for (index, entry) in attributes.all() {
-        if attributes.is_written(index) && !indexed.names.contains(&*entry.key) {
+        if attributes.is_written(index) && !indexed.names(&entry.key) {
             continue;
         }
         let source = Source::Attribute(&entry.value);
@@ -240,16 +257,17 @@ impl<'t> Wanted<'t> {
     /// Indexes as many as may be; the others become metadata under the names they came with.
     fn index(mut self, stored: &mut Stored<'t>) {
         self.list.sort_by_key(|(rank, ..)| *rank);
-        let mut taken = HashSet::new();
         for (_, original, source) in self.list {
             let key = annotation_key(original);
-            let fits = stored.annotations.list.len() < ANNOTATIONS_MAX && !taken.contains(&key);
+            let annotations = &stored.annotations.list;
+            // There are few, so that no set is needed.
+            let fits = annotations.len() < ANNOTATIONS_MAX
+                && annotations.iter().all(|annotation| annotation.key != key);
             let Some(indexable) = source.indexable().filter(|_| fits) else {
                 stored.spilled += 1;
                 stored.metadata.push_source(original, source);
                 continue;
             };
-            taken.insert(key.clone());
             stored.annotations.list.push(Annotation {
                 key,
                 value: indexable,

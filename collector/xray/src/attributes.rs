@@ -8,10 +8,55 @@ use std::net::IpAddr;
 
 use tracepipe_otlp::view::{AnyValue, KeyValue};
 
+/// Attributes that are looked up by name: dozens of names are asked for, of which few are there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct List<'t> {
+    entries: &'t [KeyValue<'t>],
+    /// The marks of all their names: a name whose mark is not here is not there.
+    marks: u128,
+}
+
+impl<'t> List<'t> {
+    /// Marks the names.
+    pub(crate) fn new(entries: &'t [KeyValue<'t>]) -> Self {
+        let marks = entries.iter().fold(0, |marks, entry| marks | mark(&entry.key));
+        Self { entries, marks }
+    }
+
+    /// All of them.
+    pub(crate) fn entries(self) -> &'t [KeyValue<'t>] {
+        self.entries
+    }
+
+    /// The first of this name.
+    #[inline]
+    pub(crate) fn get(self, key: &str) -> Option<&'t AnyValue<'t>> {
+        if self.marks & mark(key) == 0 {
+            return None;
+        }
+        lookup(self.entries, key)
+    }
+
+    /// The text of the first of this name; empty when there is none or it is no text.
+    #[inline]
+    pub(crate) fn text(self, key: &str) -> &'t str {
+        self.get(key).map_or("", text)
+    }
+}
+
+/// One of 128 bits by the length of a name and three of its bytes.
+#[inline]
+pub(crate) fn mark(key: &str) -> u128 {
+    let bytes = key.as_bytes();
+    let [first, middle, last] = [0, bytes.len() / 2, bytes.len().wrapping_sub(1)]
+        .map(|at| bytes.get(at).map_or(0, |byte| usize::from(*byte)));
+    1 << ((bytes.len() * 5 + first * 3 + middle * 7 + last * 11) % 128)
+}
+
 /// A span's attributes and where each of them went.
 #[derive(Debug)]
 pub(crate) struct Attributes<'t> {
-    list: &'t [KeyValue<'t>],
+    list: List<'t>,
     places: Vec<Place>,
 }
 
@@ -45,13 +90,17 @@ impl<'t> Attributes<'t> {
             }
         };
         Self {
-            list,
+            list: List::new(list),
             places: list.iter().map(place).collect(),
         }
     }
 
     /// The first attribute of this name.
+    #[inline]
     pub(crate) fn find(&self, key: &str) -> Option<Found<'t>> {
+        if self.list.marks & mark(key) == 0 {
+            return None;
+        }
         self.all()
             .find(|(_, entry)| entry.key == key)
             .map(|(index, entry)| Found {
@@ -61,11 +110,13 @@ impl<'t> Attributes<'t> {
     }
 
     /// The first of these names that is there.
+    #[inline]
     pub(crate) fn find_any(&self, keys: &[&str]) -> Option<Found<'t>> {
         keys.iter().find_map(|key| self.find(key))
     }
 
     /// The text of the first attribute of this name; empty when there is none or it is no text.
+    #[inline]
     pub(crate) fn text(&self, key: &str) -> &'t str {
         self.find(key).map_or("", |found| text(found.value))
     }
@@ -108,6 +159,7 @@ impl<'t> Attributes<'t> {
     pub(crate) fn all(&self) -> impl Iterator<Item = (usize, &'t KeyValue<'t>)> + use<'t, '_> {
         let shown = |(_, place): &(_, &Place)| **place != Place::Hidden;
         self.list
+            .entries
             .iter()
             .enumerate()
             .zip(&self.places)

@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use tracepipe_otlp::view::KeyValue;
-
-use crate::attributes::{Attributes, items, lookup, lookup_text, text};
+use crate::attributes::{Attributes, List, items, text};
 use crate::json::Json;
 
 /// What the resource says, made once for all of its spans.
@@ -43,8 +41,8 @@ struct LogGroup<'t> {
 impl<'t> AwsResource<'t> {
     /// None for another cloud; a resource that names no cloud may well be in AWS. `configured` are the log groups
     /// of a resource that names none.
-    pub(crate) fn new(resource: &'t [KeyValue<'t>], configured: &'t [String]) -> Option<Self> {
-        let of = |key| lookup_text(resource, key);
+    pub(crate) fn new(resource: List<'t>, configured: &'t [String]) -> Option<Self> {
+        let of = |key| resource.text(key);
         if !matches!(of("cloud.provider"), "" | "aws") {
             return None;
         }
@@ -184,8 +182,8 @@ impl AwsResource<'_> {
 }
 
 impl<'t> Beanstalk<'t> {
-    fn new(resource: &'t [KeyValue<'t>]) -> Option<Self> {
-        let of = |key| lookup_text(resource, key);
+    fn new(resource: List<'t>) -> Option<Self> {
+        let of = |key| resource.text(key);
         let deployment = of("service.instance.id");
         let is_beanstalk = of("cloud.platform") == "aws_elastic_beanstalk" && !deployment.is_empty();
         is_beanstalk.then(|| Self {
@@ -197,8 +195,8 @@ impl<'t> Beanstalk<'t> {
 }
 
 /// `ec2`, `ecs` and `eks`, without those of which nothing is known.
-fn blocks<'t>(resource: &'t [KeyValue<'t>]) -> Vec<Block<'t>> {
-    let of = |key| lookup_text(resource, key);
+fn blocks<'t>(resource: List<'t>) -> Vec<Block<'t>> {
+    let of = |key| resource.text(key);
     let zone = of("cloud.availability_zone");
     let mut blocks = Vec::new();
     let mut push = |name, members: &[(&'static str, &'t str)]| {
@@ -245,7 +243,7 @@ fn blocks<'t>(resource: &'t [KeyValue<'t>]) -> Vec<Block<'t>> {
 }
 
 /// The first of these that names any: ARNs, names, the configuration.
-fn log_groups<'t>(resource: &'t [KeyValue<'t>], configured: &'t [String]) -> Vec<LogGroup<'t>> {
+fn log_groups<'t>(resource: List<'t>, configured: &'t [String]) -> Vec<LogGroup<'t>> {
     let arns = names(resource, "aws.log.group.arns");
     if !arns.is_empty() {
         return arns
@@ -266,8 +264,8 @@ fn log_groups<'t>(resource: &'t [KeyValue<'t>], configured: &'t [String]) -> Vec
 }
 
 /// The items of an array, or the parts of a text between `&`.
-fn names<'t>(resource: &'t [KeyValue<'t>], key: &str) -> Vec<&'t str> {
-    let Some(value) = lookup(resource, key) else {
+fn names<'t>(resource: List<'t>, key: &str) -> Vec<&'t str> {
+    let Some(value) = resource.get(key) else {
         return Vec::new();
     };
     let names: Vec<_> = match items(value) {
@@ -287,15 +285,16 @@ impl LogGroup<'_> {
 }
 
 /// `service.version`: the version, or the image's tag.
-pub(crate) fn service_version<'t>(resource: &'t [KeyValue<'t>]) -> Option<&'t str> {
+pub(crate) fn service_version<'t>(resource: List<'t>) -> Option<&'t str> {
     let tag = || {
-        lookup(resource, "container.image.tags")
+        resource
+            .get("container.image.tags")
             .and_then(items)
             .and_then(|tags| tags.first())
     };
-    let version = lookup(resource, "service.version");
+    let version = resource.get("service.version");
     version
         .or_else(tag)
-        .or_else(|| lookup(resource, "container.image.tag"))
+        .or_else(|| resource.get("container.image.tag"))
         .map(text)
 }

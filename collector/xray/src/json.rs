@@ -14,7 +14,34 @@ use crate::limits::METADATA_DEPTH_MAX;
 /// Maps up to this size are searched for an earlier equal key without a set.
 const SMALL_MAP: usize = 16;
 
+/// Most documents have less.
+const USUAL_BYTES: usize = 4 * 1024;
+
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+/// Where the first byte stands that JSON wants escaped.
+#[inline]
+fn to_escape(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let is_special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+    let (words, rest) = text.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let bytes = u64::from_le_bytes(*word);
+        // The high bit of a byte that is zero, or has a zero below it: eight bytes at once (Hacker's Delight, 6-1).
+        let zero = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes;
+        let below_space = bytes.wrapping_sub(ONES * 0x20) & !bytes;
+        let found =
+            below_space | zero(bytes ^ (ONES * u64::from(b'"'))) | zero(bytes ^ (ONES * u64::from(b'\\')));
+        if found & HIGH != 0
+            && let Some(at) = word.iter().position(is_special)
+        {
+            return Some(number * 8 + at);
+        }
+    }
+    let at = rest.iter().position(is_special)?;
+    Some(text.len() - rest.len() + at)
+}
 
 /// The buffer. Commas are set by what stands before; the caller sees to keys and to closing what it opens.
 #[derive(Debug, Default)]
@@ -23,6 +50,13 @@ pub(crate) struct Json {
 }
 
 impl Json {
+    /// With room for a usual document.
+    pub(crate) fn with_room() -> Self {
+        Self {
+            buffer: String::with_capacity(USUAL_BYTES),
+        }
+    }
+
     /// Empties the buffer, keeps its memory.
     pub(crate) fn clear(&mut self) {
         self.buffer.clear();
@@ -72,17 +106,14 @@ impl Json {
     pub(crate) fn text(&mut self, text: &str) {
         self.separate();
         self.buffer.push('"');
-        let mut copied = 0;
-        for (at, byte) in text.bytes().enumerate() {
-            if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-                continue;
-            }
+        let mut rest = text;
+        while let Some(at) = to_escape(rest.as_bytes()) {
             // All bytes to escape are ASCII, so both cuts are between characters.
-            self.buffer.push_str(&text[copied..at]);
-            self.escape(byte);
-            copied = at + 1;
+            self.buffer.push_str(&rest[..at]);
+            self.escape(rest.as_bytes()[at]);
+            rest = &rest[at + 1..];
         }
-        self.buffer.push_str(&text[copied..]);
+        self.buffer.push_str(rest);
         self.buffer.push('"');
     }
 
@@ -117,9 +148,11 @@ impl Json {
             .push_str(itoa::Buffer::new().format(nanos / NANOS_PER_SECOND));
         let fraction = nanos % NANOS_PER_SECOND;
         if fraction > 0 {
-            let digits = format!("{fraction:09}");
+            // A one before them keeps the zeros in front.
+            let mut buffer = itoa::Buffer::new();
+            let digits = buffer.format(NANOS_PER_SECOND + fraction);
             self.buffer.push('.');
-            self.buffer.push_str(digits.trim_end_matches('0'));
+            self.buffer.push_str(digits[1..].trim_end_matches('0'));
         }
     }
 

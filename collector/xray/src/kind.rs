@@ -61,9 +61,8 @@ fn is_local_root(trace: &TraceOutline, span: &Span<'_>) -> bool {
         (kind, None) if !trace.is_whole() => kind == SpanKind::Consumer,
         (_, None) => true,
         (kind, Some(parent)) => {
-            // A service may send messages to itself.
-            let is_message =
-                kind == SpanKind::Consumer && matches!(parent.kind, SpanKind::Producer | SpanKind::Client);
+            // A service may send messages to itself. Below a client it is more likely one that the client has fetched.
+            let is_message = kind == SpanKind::Consumer && parent.kind == SpanKind::Producer;
             let own = trace.find(span.span_id);
             is_message || own.is_some_and(|own| own.resource != parent.resource)
         }
@@ -189,9 +188,10 @@ mod tests {
     #[test]
     fn a_service_that_sends_itself_a_message_takes_it_in_a_segment_of_its_own() {
         let consumer = span(SpanKind::Consumer, Some(1), UNKNOWN);
-        for parent in [SpanKind::Producer, SpanKind::Client] {
-            assert_eq!(below(Some((parent, true)), true, &consumer), Shape::Segment);
-        }
+        let by = |parent| below(Some((parent, true)), true, &consumer);
+        assert_eq!(by(SpanKind::Producer), Shape::Segment);
+        // A "receive" of the newer conventions with its "process".
+        assert_eq!(by(SpanKind::Client), Shape::Subsegment);
     }
 
     #[test]

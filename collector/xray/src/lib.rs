@@ -40,6 +40,8 @@ use crate::segment::{Context, Document, ResourceFacts};
 use crate::shrink::write_within_limit;
 
 #[cfg(test)]
+mod beside_upstream;
+#[cfg(test)]
 mod check;
 #[cfg(test)]
 mod properties;
@@ -115,10 +117,7 @@ impl Translator {
     /// Takes what it needs of the settings.
     pub fn new(settings: &AwsXraySettings) -> Self {
         Self {
-            indexed: Indexed {
-                all: settings.index_all_attributes,
-                names: settings.indexed_attributes.iter().cloned().collect(),
-            },
+            indexed: Indexed::new(settings.index_all_attributes, &settings.indexed_attributes),
             log_groups: settings.aws_log_groups.clone(),
         }
     }
@@ -129,7 +128,7 @@ impl Translator {
             translator: self,
             trace,
             bytes: 0,
-            json: Json::default(),
+            json: Json::with_room(),
         }
     }
 }

@@ -12,6 +12,9 @@ use crate::limits::METADATA_SPACES_MAX;
 /// Stands before the name of a resource's attribute in every document.
 pub(crate) const RESOURCE_PREFIX: &str = "otel.resource.";
 
+/// Room for the attributes of a usual span.
+const USUAL_MEMBERS: usize = 24;
+
 /// The namespace of all attributes that name none themselves.
 const DEFAULT: &str = "default";
 
@@ -51,7 +54,7 @@ impl Default for Metadata<'_> {
         Self {
             spaces: vec![Space {
                 name: DEFAULT,
-                members: Vec::new(),
+                members: Vec::with_capacity(USUAL_MEMBERS),
             }],
         }
     }
@@ -126,8 +129,7 @@ impl<'t> Metadata<'t> {
     /// To be called when all is in: leaves the first of equal keys, and no default namespace that is empty.
     pub(crate) fn finish(&mut self) {
         for space in &mut self.spaces {
-            let mut seen = HashSet::new();
-            space.members.retain(|member| seen.insert(member.key.clone()));
+            space.leave_first_of_equal_keys();
         }
         if self.spaces[0].members.is_empty() {
             self.spaces.remove(0);
@@ -195,6 +197,26 @@ impl<'t> Metadata<'t> {
                 });
             }
         });
+    }
+}
+
+/// Up to so many members are compared with each other, without a set.
+const FEW: usize = 32;
+
+impl Space<'_> {
+    fn leave_first_of_equal_keys(&mut self) {
+        let members = &self.members;
+        if members.len() <= FEW {
+            let is_again = |at: usize| members[..at].iter().any(|earlier| earlier.key == members[at].key);
+            if (1..members.len()).any(is_again) {
+                let again: Vec<bool> = (0..members.len()).map(is_again).collect();
+                let mut again = again.into_iter();
+                self.members.retain(|_| again.next() != Some(true));
+            }
+            return;
+        }
+        let mut seen = HashSet::new();
+        self.members.retain(|member| seen.insert(member.key.clone()));
     }
 }
 

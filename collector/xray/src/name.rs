@@ -154,15 +154,14 @@ fn given<'t>(span: &Span<'_>, attributes: &Attributes<'t>) -> Option<&'t str> {
 
 /// `database@host`, or the database alone.
 fn database<'t>(attributes: &Attributes<'t>) -> Cow<'t, str> {
-    let (database, host) = match (attributes.text("db.name"), attributes.text("db.namespace")) {
-        // The newer conventions have no connection string.
-        ("", "") => return Cow::Borrowed(""),
-        ("", namespace) => (namespace, attributes.text("server.address")),
-        (name, _) => (
-            name,
-            host_of(attributes.text("db.connection_string")).unwrap_or(""),
-        ),
-    };
+    let database = attributes.first_text(&["db.name", "db.namespace"]);
+    // That of Redis is the number of one of its databases.
+    if database.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Cow::Borrowed("");
+    }
+    // The newer conventions have no connection string.
+    let host = host_of(attributes.text("db.connection_string"))
+        .unwrap_or_else(|| attributes.first_text(&["server.address", "net.peer.name"]));
     if host.is_empty() {
         Cow::Borrowed(database)
     } else {

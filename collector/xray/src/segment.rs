@@ -1,10 +1,12 @@
 //! One document: its parts, in the order in which a span's attributes are given to them, and the writing.
 
-use tracepipe_otlp::view::{AnyValue, KeyValue, Span, SpanKind};
+use std::cell::OnceCell;
+
+use tracepipe_otlp::view::{AnyValue, KeyValue, Span};
 use tracepipe_otlp::{SpanId, TraceId};
 
 use crate::annotations::{Annotations, CLUSTER_NAME, Indexed, Input, ResourceAttribute, store};
-use crate::attributes::{Attributes, lookup, lookup_text};
+use crate::attributes::{Attributes, List};
 use crate::aws::{Aws, AwsResource, service_version};
 use crate::cause::{Cause, Flags};
 use crate::http::Http;
@@ -30,7 +32,9 @@ const IN_PROGRESS: &str = "aws.xray.inprogress";
 /// What a resource gives to the documents of all of its spans.
 #[derive(Debug)]
 pub(crate) struct ResourceFacts<'t> {
-    attributes: Vec<ResourceAttribute<'t>>,
+    resource: List<'t>,
+    /// Made for the first segment: a subsegment leaves them to its own.
+    attributes: OnceCell<Vec<ResourceAttribute<'t>>>,
     cluster_name: Option<&'t AnyValue<'t>>,
     service_name: &'t str,
     service_version: &'t str,
@@ -43,15 +47,24 @@ pub(crate) struct ResourceFacts<'t> {
 impl<'t> ResourceFacts<'t> {
     /// `log_groups` are those of the configuration.
     pub(crate) fn new(resource: &'t [KeyValue<'t>], log_groups: &'t [String]) -> Self {
+        let resource = List::new(resource);
         Self {
-            attributes: ResourceAttribute::all(resource),
-            cluster_name: lookup(resource, CLUSTER_NAME),
-            service_name: lookup_text(resource, "service.name"),
+            resource,
+            attributes: OnceCell::new(),
+            cluster_name: resource.get(CLUSTER_NAME),
+            service_name: resource.text("service.name"),
             service_version: service_version(resource).unwrap_or(""),
-            language: lookup_text(resource, "telemetry.sdk.language"),
+            language: resource.text("telemetry.sdk.language"),
             origin: origin(resource),
             aws: AwsResource::new(resource, log_groups),
         }
+    }
+}
+
+impl<'t> ResourceFacts<'t> {
+    fn attributes(&self) -> &[ResourceAttribute<'t>] {
+        self.attributes
+            .get_or_init(|| ResourceAttribute::all(self.resource.entries()))
     }
 }
 
@@ -158,9 +171,6 @@ impl<'t> Document<'t> {
             aws.drop_call();
         }
         document.metadata.keep_resource();
-        if span.kind != SpanKind::Consumer {
-            document.drop_links();
-        }
         document
     }
 
@@ -179,20 +189,14 @@ impl<'t> Document<'t> {
         };
         let mut document = Self::make(context, span, role, random_id);
         document.naming.namespace.get_or_insert(Namespace::Remote);
-        if span.kind == SpanKind::Consumer {
-            document.drop_links();
-        }
+        // Links are of segments (X-Ray Developer Guide, "Linking traces").
+        document.links = Links::default();
+        document.links_dropped = 0;
         let attributes = Attributes::new(&span.attributes, &[]);
         if let Some(name) = clean(remote_service(&attributes).into()) {
             document.naming.name = name;
         }
         document
-    }
-
-    /// The other document of the span has them, and counts those that it leaves out.
-    fn drop_links(&mut self) {
-        self.links = Links::default();
-        self.links_dropped = 0;
     }
 
     fn make(
@@ -218,7 +222,7 @@ impl<'t> Document<'t> {
         let input = Input {
             attributes: &mut attributes,
             cluster_name: facts.cluster_name,
-            resource: if role.is_segment { &facts.attributes } else { &[] },
+            resource: if role.is_segment { facts.attributes() } else { &[] },
             // With `sql` the name stands there.
             span_name: if sql.is_none() && naming.name != span.name {
                 &span.name
