@@ -105,7 +105,8 @@ impl ControlPlane<'_> {
                 "--api-audiences=https://kubernetes.default.svc".to_owned(),
                 format!("--token-auth-file={}", self.credentials.tokens().display()),
                 "--authorization-mode=Node,RBAC".to_owned(),
-                "--enable-admission-plugins=NodeRestriction".to_owned(),
+                // The second is off by default; where it is on, as in OpenShift, the operator needs one right more.
+                "--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement".to_owned(),
                 // Whether a pod may be privileged is for Pod Security to say.
                 "--allow-privileged=true".to_owned(),
                 format!("--audit-policy-file={}", file("audit-policy.json")),

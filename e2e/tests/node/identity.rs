@@ -1,6 +1,7 @@
 //! The roles that the operator makes, on the real API server: whatever ends it, whatever AWS does, whoever goes first.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -14,26 +15,29 @@ use tracepipe_e2e::fake_aws::{FakeAws, Options};
 use tracepipe_e2e::fake_sts::{self, KeySource, Script};
 use tracepipe_e2e::fake_xray::sigv4::Credentials;
 
+use crate::account::{Account, shipped};
 use crate::operator::OwnOperator;
 use crate::rig::{self, ACCOUNT, BOUNDARY, LIMIT, Rig, condition, rig};
-use crate::steady::{audit_place, operators_writes_since};
+use crate::steady::{audit_place, operators_writes_since, rights_used_since};
 
 const CRASHES: &str = "tp-role-crashes";
 const GONE: &str = "tp-role-gone";
 const UNINSTALL: &str = "tp-uninstall";
+/// The operator's own key, to be seen nowhere.
+pub(crate) const SECRET: &str = "CANARY/of/the/operators/own/key/0123456789";
 /// "Within a minute."
 const MINUTE: Duration = Duration::from_secs(60);
 /// Points of a life at which the operator is killed: so many writes after its first.
 const POINTS: [usize; 10] = [1, 2, 3, 5, 7, 9, 11, 13, 15, 18];
 
 /// An AWS of a test's own, which believes the tokens of the cluster's API server.
-struct Aws {
+pub(crate) struct Aws {
     aws: FakeAws,
     _ca: tempfile::NamedTempFile,
 }
 
 impl Aws {
-    async fn start(rig: &Rig) -> anyhow::Result<Self> {
+    pub(crate) async fn start(rig: &Rig) -> anyhow::Result<Self> {
         let config = rig.kubectl("config view --raw --output json").await?;
         let config: Value = serde_json::from_str(&config)?;
         let cluster = &config["clusters"][0]["cluster"];
@@ -68,7 +72,7 @@ impl Aws {
             "operator",
             Credentials {
                 access_key_id: "AKIAOPERATOR00000000".to_owned(),
-                secret_access_key: "secret".to_owned(),
+                secret_access_key: SECRET.to_owned(),
                 session_token: None,
                 expires: None,
             },
@@ -81,11 +85,18 @@ impl Aws {
         Ok(Self { aws, _ca: ca })
     }
 
+    /// As the cluster's administrator.
     async fn operator(&self, namespace: &str) -> OwnOperator {
+        let administrator = std::env::var_os("KUBECONFIG").unwrap();
+        self.operator_as(Path::new(&administrator), namespace).await
+    }
+
+    /// As whom the kubeconfig says.
+    pub(crate) async fn operator_as(&self, kubeconfig: &Path, namespaces: &str) -> OwnOperator {
         let url = self.aws.url();
         let env = [
             ("AWS_ACCESS_KEY_ID", "AKIAOPERATOR00000000"),
-            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_SECRET_ACCESS_KEY", SECRET),
             ("AWS_EC2_METADATA_DISABLED", "true"),
             ("AWS_ENDPOINT_URL_IAM", url.as_str()),
             ("AWS_ENDPOINT_URL_STS", url.as_str()),
@@ -103,7 +114,9 @@ impl Aws {
             "--permissions-boundary",
             BOUNDARY,
         ];
-        OwnOperator::start_with(namespace, &args, env).await.unwrap()
+        OwnOperator::start_as(kubeconfig, namespaces, &args, env)
+            .await
+            .unwrap()
     }
 
     fn writes(&self) -> usize {
@@ -128,7 +141,7 @@ impl Aws {
 }
 
 /// A pipeline that needs a role and no pod, so that the cluster has nothing to start.
-fn nowhere() -> Value {
+pub(crate) fn nowhere() -> Value {
     json!({
         "clusterName": "prod-eu",
         "collector": { "nodeSelector": { "tracepipe.dev/test-pool": "nowhere" } },
@@ -206,9 +219,14 @@ async fn until_so_many_writes(aws: &Aws, from: (u64, usize), wanted: usize) {
 async fn a_namespace_whose_role_cannot_be_deleted_says_why_and_goes_within_a_minute_of_the_repair() {
     let Some(rig) = rig().await else { return };
     let aws = Aws::start(&rig).await.unwrap();
+    // The Role in the namespace goes with the namespace: what is left then is the ClusterRole.
+    let (in_cluster, in_namespace) = shipped(&rig).await.unwrap();
+    let account = Account::make(&rig, "tp-role-gone-system").await.unwrap();
+    account.grant_in_cluster(&rig, &in_cluster).await.unwrap();
     for operator_is_down in [false, true] {
         rig.make_namespace(GONE).await.unwrap();
-        let mut operator = Some(aws.operator(GONE).await);
+        account.grant(&rig, GONE, &in_namespace).await.unwrap();
+        let mut operator = Some(aws.operator_as(account.kubeconfig(), GONE).await);
         rig.create(GONE, "main", &nowhere()).await.unwrap();
         until_verified(&rig, GONE, "main").await;
         aws.fail(true);
@@ -217,7 +235,7 @@ async fn a_namespace_whose_role_cannot_be_deleted_says_why_and_goes_within_a_min
         }
         rig.remove(GONE, None).await.unwrap();
         if operator_is_down {
-            operator = Some(aws.operator(GONE).await);
+            operator = Some(aws.operator_as(account.kubeconfig(), GONE).await);
         }
         // A namespace that goes takes no new events: the condition has to say it.
         wait_until("the reason", MINUTE, || async {
@@ -233,6 +251,13 @@ async fn a_namespace_whose_role_cannot_be_deleted_says_why_and_goes_within_a_min
         .await
         .unwrap();
         assert_eq!(aws.owners().len(), 1);
+        let role = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{GONE}/roles/operator");
+        wait_until("end of the Role", LIMIT, || async {
+            ensure!(rig.api.get(&role).await?.found()?.is_none(), "it is there");
+            Ok(())
+        })
+        .await
+        .unwrap();
         aws.fail(false);
         wait_until("end of the namespace", MINUTE, || async {
             let left = rig
@@ -246,7 +271,8 @@ async fn a_namespace_whose_role_cannot_be_deleted_says_why_and_goes_within_a_min
         .await
         .unwrap();
         assert_eq!(aws.owners(), Vec::<String>::new());
-        drop(operator);
+        let log = operator.unwrap().log();
+        assert!(!log.contains(SECRET) && !log.contains(account.token()));
     }
 }
 
@@ -259,6 +285,7 @@ async fn helm_uninstall_deletes_the_roles_and_leaves_pipelines_that_say_so() {
         .await
         .unwrap();
     let chart = rig::project("charts/tracepipe").display().to_string();
+    let place = audit_place();
     for helm in ["helm4", "helm3"] {
         let ca = std::env::var(tracepipe_e2e::cluster::AWS_CA_VARIABLE).unwrap();
         let words = [
@@ -341,4 +368,16 @@ async fn helm_uninstall_deletes_the_roles_and_leaves_pipelines_that_say_so() {
         .iter()
         .filter(|call| call["write"] == true && call["result"] == "OK" && !call["uid_tag"].is_string());
     assert_eq!(trespasses.collect::<Vec<_>>(), Vec::<&Value>::new());
+    // The job's own Role has no right that it does not use; the chart's tests have the same list.
+    let used = rights_used_since(place, &format!("system:serviceaccount:{UNINSTALL}:{account}"));
+    for (verb, group, resource) in [
+        ("get", "apps", "deployments"),
+        ("patch", "apps", "deployments/scale"),
+        ("list", "", "pods"),
+    ] {
+        let is_used = used
+            .iter()
+            .any(|right| (&*right.verb, &*right.group, &*right.resource) == (verb, group, resource));
+        assert!(is_used, "{verb} {resource}: {used:?}");
+    }
 }

@@ -11,6 +11,7 @@
     reason = "helpers of tests fail as the tests do"
 )]
 
+mod account;
 mod apps;
 mod cluster;
 mod identity;
@@ -22,6 +23,7 @@ mod names;
 mod operator;
 mod pods;
 mod rig;
+mod rights;
 mod rollout;
 mod size;
 mod spec;

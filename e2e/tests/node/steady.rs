@@ -1,5 +1,6 @@
 //! A pipeline at rest costs no write; what somebody changes by hand is put back, what is not ours is left.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use tracepipe_e2e::cluster::DIR_VARIABLE;
 use tracepipe_e2e::cluster::kube_api::Patch;
 use tracepipe_e2e::cluster::wait::wait_until;
 
+use crate::account::Right;
 use crate::rig::{Rig, ambient, rig};
 
 /// Long enough for anything that is done every minute or so.
@@ -46,20 +48,47 @@ fn writes_since(place: u64, namespace: &str) -> Vec<Value> {
 }
 
 fn events_since(place: u64, namespace: &str, ours: impl Fn(&Value) -> bool) -> Vec<Value> {
+    let writes = audited(place).filter(|event| {
+        let verb = event["verb"].as_str().unwrap_or_default();
+        ours(event)
+            && !["get", "list", "watch"].contains(&verb)
+            // A token is asked for and not kept: nothing is stored.
+            && event["objectRef"]["subresource"] != "token"
+            && event["objectRef"]["namespace"] == namespace
+    });
+    writes.collect()
+}
+
+/// The rights that a user has made use of from this place of the audit log on: what was refused is no use.
+pub(crate) fn rights_used_since(place: u64, user: &str) -> BTreeSet<Right> {
+    let used = audited(place).filter(|event| {
+        let done = event["responseStatus"]["code"]
+            .as_u64()
+            .is_some_and(|code| code != 403);
+        event["user"]["username"] == user && done
+    });
+    used.map(|event| {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (of, subresource) = (&event["objectRef"], text(&event["objectRef"]["subresource"]));
+        let mut resource = text(&of["resource"]);
+        if !subresource.is_empty() {
+            resource = format!("{resource}/{subresource}");
+        }
+        Right {
+            verb: text(&event["verb"]),
+            group: text(&of["apiGroup"]),
+            resource,
+        }
+    })
+    .collect()
+}
+
+/// All that stands in the audit log from this place on.
+fn audited(place: u64) -> impl Iterator<Item = Value> {
     let mut file = File::open(audit_log()).unwrap();
     file.seek(SeekFrom::Start(place)).unwrap();
     let lines = BufReader::new(file).lines().map_while(Result::ok);
-    let writes = lines
-        .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
-        .filter(|event| {
-            let verb = event["verb"].as_str().unwrap_or_default();
-            ours(event)
-                && !["get", "list", "watch"].contains(&verb)
-                // A token is asked for and not kept: nothing is stored.
-                && event["objectRef"]["subresource"] != "token"
-                && event["objectRef"]["namespace"] == namespace
-        });
-    writes.collect()
+    lines.filter_map(|line| serde_json::from_str::<Value>(&line).ok())
 }
 
 #[tokio::test(flavor = "multi_thread")]
