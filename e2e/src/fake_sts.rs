@@ -193,6 +193,13 @@ impl FakeSts {
         self.lock().calls.clone()
     }
 
+    /// The credentials that it has given, to be looked for where they must not be.
+    pub fn issued(&self) -> Vec<Credentials> {
+        let state = self.lock();
+        let sessions = state.sessions.values();
+        sessions.map(|session| session.credentials.clone()).collect()
+    }
+
     /// From the next call on; `None` ends the failures.
     pub fn set_script(&self, script: Option<Script>) {
         self.lock().script = script;

@@ -415,6 +415,65 @@ async fn spans_wait_while_the_token_is_anothers_and_go_when_it_is_right() {
     assert_eq!(pod.aws.xray().counts().documents_accepted, report.spans);
 }
 
+/// The longest part of a secret that looks the same however it is encoded.
+fn plainest(secret: &str) -> &str {
+    let parts = secret.split(|c: char| !c.is_ascii_alphanumeric());
+    parts.max_by_key(|part| part.len()).unwrap()
+}
+
+/// Refused, delayed, given, given again, in the most talkative log.
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_the_token_nor_the_credentials_are_logged_or_counted() {
+    let pod = Pod::new().await;
+    let mut secrets = Vec::new();
+    let mut project = |account| {
+        pod.project(account, AUDIENCE);
+        secrets.push(std::fs::read_to_string(pod.path("token")).unwrap());
+    };
+    project((ACCOUNT.0, "default"));
+    pod.aws.sts().set_session_seconds(Some(11));
+    let start = pod
+        .start(authorities(pod.folder.path(), &other_authority(), &pod.ca))
+        .set("service.telemetry.logs.level=debug")
+        .env("AWS_ROLE_ARN", ROLE)
+        .env("AWS_WEB_IDENTITY_TOKEN_FILE", pod.path("token"));
+    let collector = CollectorProcess::start(start).await.unwrap();
+    let report = send_failed(&collector, 1).await;
+    pod.calls(|calls| calls.len() >= 2).await;
+    let script = Script {
+        calls: Some(2),
+        status: 503,
+        code: "ServiceUnavailable".into(),
+    };
+    pod.aws.sts().set_script(Some(script));
+    project(ACCOUNT);
+    let mut spans = report.spans;
+    settled(&collector, spans).await;
+    let several = async {
+        while pod.aws.sts().issued().len() < 2 {
+            spans = pod.exports(&collector, spans).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, several).await.unwrap();
+    let (_, metrics) = http_get(collector.address("metrics").unwrap(), "/metrics")
+        .await
+        .unwrap();
+    let ended = collector.terminate(LIMIT).await.unwrap();
+    let log = ended.log.join("\n");
+    for given in pod.aws.sts().issued() {
+        secrets.push(given.secret_access_key);
+        secrets.extend(given.session_token);
+    }
+    assert!(secrets.len() >= 6, "{}", secrets.len());
+    for secret in &secrets {
+        let part = plainest(secret);
+        assert!(part.len() >= 8, "{part} may be anything");
+        let found = log.lines().find(|line| line.contains(part));
+        assert_eq!(found, None, "a secret is in the log");
+        assert!(!metrics.contains(part));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_sts_that_fails_only_delays() {
     let pod = Pod::new().await;
