@@ -47,8 +47,20 @@ pub(super) fn classify<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Failure 
     }
 }
 
+/// AWS does not know the credentials, or says that they have ended. Some of its services say so with 400.
+pub(super) fn is_of_credentials(code: &str) -> bool {
+    [
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidClientTokenId",
+        "UnrecognizedClientException",
+    ]
+    .contains(&code)
+}
+
 fn classify_service(status: u16, code: &str) -> Failure {
     match (status, code) {
+        (_, code) if is_of_credentials(code) => Failure::Retryable("access_denied"),
         (429, _) => Failure::Throttled,
         (_, code) if code.contains("Throttl") => Failure::Throttled,
         (408, _) => Failure::Retryable("timeout"),
@@ -90,6 +102,7 @@ mod tests {
             (503, "ServiceUnavailable"),
             (403, "ExpiredTokenException"),
             (403, "UnrecognizedClientException"),
+            (400, "ExpiredTokenException"),
         ] {
             let failure = classify_service(status, code);
             assert!(

@@ -157,7 +157,7 @@ fn response(status: u16, code: &'static str, body: &str) -> HttpResponse {
     response
 }
 
-fn settings() -> AwsXraySettings {
+pub(super) fn settings() -> AwsXraySettings {
     AwsXraySettings {
         region: Some("eu-west-1".into()),
         endpoint: None,
@@ -481,13 +481,12 @@ fn what_the_queue_has_no_room_for_is_counted() {
 #[test]
 fn a_lost_answer_sends_again_what_x_ray_has_already() {
     story(|| async {
-        let mut world = World::new(NO_BOUND, |_, call, _| {
-            if call == 1 {
-                Answer::Lose
-            } else {
-                Answer::Take
-            }
-        });
+        let mut world = World::new(
+            NO_BOUND,
+            |_, call, _| {
+                if call == 1 { Answer::Lose } else { Answer::Take }
+            },
+        );
         world.push(5);
         let account = world.settle().await;
         assert_eq!((account.exported, account.requests), (50, 2));
