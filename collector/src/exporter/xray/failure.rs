@@ -58,9 +58,21 @@ pub(super) fn is_of_credentials(code: &str) -> bool {
     .contains(&code)
 }
 
+/// The time of the signature is too far from AWS's, or the signature is wrong for another reason.
+fn is_of_time(code: &str) -> bool {
+    [
+        "InvalidSignatureException",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+    ]
+    .contains(&code)
+}
+
 fn classify_service(status: u16, code: &str) -> Failure {
     match (status, code) {
         (_, code) if is_of_credentials(code) => Failure::Retryable("access_denied"),
+        (400..=403, code) if is_of_time(code) => Failure::Retryable("signature"),
         (429, _) => Failure::Throttled,
         (_, code) if code.contains("Throttl") => Failure::Throttled,
         (408, _) => Failure::Retryable("timeout"),
@@ -103,6 +115,8 @@ mod tests {
             (403, "ExpiredTokenException"),
             (403, "UnrecognizedClientException"),
             (400, "ExpiredTokenException"),
+            (403, "InvalidSignatureException"),
+            (400, "RequestExpired"),
         ] {
             let failure = classify_service(status, code);
             assert!(

@@ -59,6 +59,94 @@ impl Cloud {
             seen: Arc::default(),
         }
     }
+
+    fn sdk(&self, region: &str) -> SdkConfig {
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(region.to_owned()))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            .http_client(self.clone())
+            .build()
+    }
+}
+
+fn response(status: u16, date: SystemTime, code: &'static str) -> HttpResponse {
+    let status = StatusCode::try_from(status).unwrap();
+    let mut response = HttpResponse::new(status, SdkBody::from("{}"));
+    let date = DateTime::from(date).fmt(DateTimeFormat::HttpDate).unwrap();
+    response.headers_mut().insert("date", date);
+    if !code.is_empty() {
+        response.headers_mut().insert("x-amzn-errortype", code);
+    }
+    response
+}
+
+fn settings() -> AwsXraySettings {
+    super::super::tests::settings()
+}
+
+async fn put(client: &aws_sdk_xray::Client) -> bool {
+    client
+        .put_trace_segments()
+        .trace_segment_documents("{}")
+        .send()
+        .await
+        .is_ok()
+}
+
+fn here() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Clock::unix_now()
+}
+
+/// `20261122T034414Z`, within a few seconds.
+fn is_about(said: &str, time: SystemTime) -> bool {
+    (-3..=3_i64).any(|off| {
+        let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let text = DateTime::from_secs(i64::try_from(seconds).unwrap() + off)
+            .fmt(DateTimeFormat::DateTime)
+            .unwrap();
+        text.replace(['-', ':'], "") == said
+    })
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_for_its_time_is_taken_when_it_is_sent_again() {
+    for (code, status) in [
+        ("InvalidSignatureException", 403),
+        ("RequestTimeTooSkewed", 403),
+        ("RequestExpired", 400),
+    ] {
+        for is_ahead in [false, true] {
+            let theirs = move || {
+                let hour = Duration::from_secs(3600);
+                if is_ahead { here() - hour } else { here() + hour }
+            };
+            let cloud = Cloud::new(move |request, _| {
+                let date = request.headers().get("x-amz-date").unwrap();
+                if is_about(date, theirs()) {
+                    response(200, theirs(), "")
+                } else {
+                    response(status, theirs(), code)
+                }
+            });
+            let config = assemble(&settings(), &cloud.sdk("eu-west-1"), Clock::start()).unwrap();
+            let client = aws_sdk_xray::Client::from_conf(config);
+            let first = client
+                .put_trace_segments()
+                .trace_segment_documents("{}")
+                .send()
+                .await;
+            let failure = super::super::failure::classify(&first.unwrap_err());
+            assert_eq!(failure.reason(), "signature", "{code}");
+            for _ in 0..3 {
+                assert!(put(&client).await, "{code}");
+            }
+            let seen = cloud.seen.lock().unwrap();
+            assert!(is_about(&seen[0].1, here()));
+            assert!(seen[1..].iter().all(|(_, date)| is_about(date, theirs())));
+        }
+    }
 }
 
 /// STS takes one token and no other.
