@@ -33,5 +33,5 @@ soak: ## an hour of waves and faults: the account exact, memory flat and back to
 lint: ## format, clippy, docs: what a commit must pass, without the tests
 	@scripts/test.sh lint
 
-fuzz: ## looks for input that breaks the walk or the JSON reader, a minute each; needs nightly Rust and a C++ compiler
+fuzz: ## looks for input that breaks the walk, the JSON reader or the translation, a minute each; needs nightly Rust and a C++ compiler
 	@scripts/fuzz.sh

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs the fuzz targets of collector/otlp/fuzz one after the other: the walk of encoded requests with what builds on it,
-# and the JSON transcoder.
+# Runs the fuzz targets of collector/otlp/fuzz and collector/xray/fuzz one after the other: the walk of encoded requests
+# with what builds on it, the JSON transcoder, and the translation of spans to X-Ray documents.
 #   scripts/fuzz.sh [SECONDS]   so long each (default 60); exit status 1 when an input was found that breaks a rule
 #   scripts/fuzz.sh --minimize  chooses the committed corpora anew from all that was found so far; needs Python 3
-# What must hold is written in collector/otlp/src/fuzzing; `make test` runs the same functions on the committed corpora
+# What must hold is written in src/fuzzing of either crate; `make test` runs the same functions on the committed corpora
 # and on random input with the stable compiler. An input that breaks a rule is put into the corpus by hand, with the fix.
 # Inputs that reach something new stay in ~/.cache/tracepipe/fuzz (or XDG_CACHE_HOME), so that the next run goes on there.
 # Needs a nightly compiler (rustup toolchain install nightly), a C++ compiler and, cold, the registry of crates for cargo-fuzz.
@@ -13,8 +13,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/e2e/tools/lib.sh"
 cd "$root"
 readonly CARGO_FUZZ=0.13.2
-readonly TARGETS="walk json"
-readonly CORPUS="$root/collector/otlp/fuzz/corpus"
+readonly TARGETS="otlp/walk otlp/json xray/translate"
 readonly INPUT_BYTES_MAX=4096
 
 mode=run seconds=60
@@ -47,29 +46,31 @@ found="$cache/fuzz"
 # A folder of its own: the fuzzer's flags would have everything built anew each time.
 export CARGO_TARGET_DIR="$found/target"
 
-# fuzz TARGET ARGUMENTS...
+# fuzz CRATE TARGET ARGUMENTS...
 fuzz() {
-    local target=$1
-    shift
+    local crate=$1 target=$2
+    shift 2
     mkdir -p "$found/$target" "$found/artifacts"
-    (cd collector/otlp && cargo +nightly fuzz run "$target" "$@")
+    (cd "collector/$crate" && cargo +nightly fuzz run "$target" "$@")
 }
 
 failed=0
-for target in $TARGETS; do
+for name in $TARGETS; do
+    crate=${name%/*} target=${name#*/}
+    corpus="$root/collector/$crate/fuzz/corpus/$target"
     say "fuzz: $target"
     case "$mode" in
     run)
-        fuzz "$target" "$found/$target" "$CORPUS/$target" -- -max_total_time="$seconds" -max_len="$INPUT_BYTES_MAX" \
+        fuzz "$crate" "$target" "$found/$target" "$corpus" -- -max_total_time="$seconds" -max_len="$INPUT_BYTES_MAX" \
             -artifact_prefix="$found/artifacts/$target-" -print_final_stats=1 >&2 || failed=1
         ;;
     minimize)
         # The fuzzer writes down what each input covers; which of them are kept is chosen here.
         scratch=$(mktemp -d)
         mkdir "$scratch/kept"
-        fuzz "$target" "$scratch/kept" "$CORPUS/$target" "$found/$target" -- -set_cover_merge=1 -use_counters=0 \
+        fuzz "$crate" "$target" "$scratch/kept" "$corpus" "$found/$target" -- -set_cover_merge=1 -use_counters=0 \
             -max_len="$INPUT_BYTES_MAX" -merge_control_file="$scratch/control" >&2
-        python3 scripts/fuzz_corpus.py "$scratch/control" "$CORPUS/$target"
+        python3 scripts/fuzz_corpus.py "$scratch/control" "$corpus"
         rm -rf "$scratch"
         ;;
     esac

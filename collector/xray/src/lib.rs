@@ -41,10 +41,19 @@ use crate::shrink::write_within_limit;
 
 #[cfg(test)]
 mod beside_upstream;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
+#[allow(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "what it finds wrong shall end the test"
+)]
 mod check;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod quirks;
 #[cfg(test)]
 mod tests;
 
