@@ -137,6 +137,10 @@ pub struct AwsXraySettings {
     pub region: Option<String>,
     /// Overrides the address that the region gives; an `http` or `https` URL.
     pub endpoint: Option<String>,
+    /// Requests go by this proxy; an `http` or `https` URL. None: the environment says.
+    pub proxy_address: Option<String>,
+    /// The role that is assumed with the credentials that the SDK finds.
+    pub role: Option<AssumedRole>,
     /// Every attribute becomes an annotation, which X-Ray indexes.
     pub index_all_attributes: bool,
     /// The attributes that become annotations when not all do.
@@ -150,6 +154,32 @@ pub struct AwsXraySettings {
     /// How long a document waits for X-Ray to take it before it is given up. Default zero: no end; what waits is bounded
     /// by the queue.
     pub max_elapsed_time: Duration,
+}
+
+impl Default for AwsXraySettings {
+    fn default() -> Self {
+        Self {
+            region: None,
+            endpoint: None,
+            proxy_address: None,
+            role: None,
+            index_all_attributes: false,
+            indexed_attributes: Vec::new(),
+            aws_log_groups: Vec::new(),
+            num_workers: 8,
+            request_timeout: Duration::from_secs(30),
+            max_elapsed_time: Duration::ZERO,
+        }
+    }
+}
+
+/// A role of another account, as a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssumedRole {
+    /// `arn:aws:iam::111122223333:role/name`.
+    pub arn: String,
+    /// What the role's trust policy asks for; AWS does not count it as a secret.
+    pub external_id: Option<String>,
 }
 
 /// `otlp`.

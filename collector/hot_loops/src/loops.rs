@@ -164,13 +164,7 @@ fn one_trace(request: &[u8], walk: &RequestWalk) -> Result<(SpanStore, Chain), S
 
 fn xray_settings() -> AwsXraySettings {
     AwsXraySettings {
-        region: None,
-        endpoint: None,
-        index_all_attributes: false,
         indexed_attributes: vec!["http.response.status_code".into(), "thread.name".into()],
-        aws_log_groups: Vec::new(),
-        num_workers: 8,
-        request_timeout: std::time::Duration::from_secs(30),
-        max_elapsed_time: std::time::Duration::from_secs(300),
+        ..AwsXraySettings::default()
     }
 }

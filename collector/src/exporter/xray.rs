@@ -4,12 +4,14 @@
 //! (`UnprocessedTraceSegments`), a throttled request is sent again, and what is given up is counted by its reason.
 //!
 //! `documents.rs` packs, `pace.rs` says how fast requests may go, `failure.rs` what a failed one means, `client.rs` makes
-//! the SDK's client, whose credentials `credentials.rs` keeps fresh and whose clock `skew.rs` tells.
+//! the SDK's client: by the way that `network.rs` finds, with credentials that `credentials.rs` keeps fresh and the time
+//! that `skew.rs` tells.
 
 mod client;
 mod credentials;
 mod documents;
 mod failure;
+mod network;
 mod pace;
 mod skew;
 

@@ -30,14 +30,8 @@ pub(crate) fn attribute(key: &str, value: AnyValue<'static>) -> KeyValue<'static
 
 pub(crate) fn settings() -> AwsXraySettings {
     AwsXraySettings {
-        region: None,
-        endpoint: None,
-        index_all_attributes: false,
-        indexed_attributes: Vec::new(),
-        aws_log_groups: Vec::new(),
-        num_workers: 8,
-        request_timeout: Duration::from_secs(30),
         max_elapsed_time: Duration::from_secs(300),
+        ..AwsXraySettings::default()
     }
 }
 

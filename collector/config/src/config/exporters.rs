@@ -27,6 +27,12 @@ pub struct AwsXrayConfig {
     pub region: Field<String>,
     /// An `http` or `https` URL.
     pub endpoint: Field<String>,
+    /// An `http` or `https` URL. Nothing, or empty: `HTTPS_PROXY`.
+    pub proxy_address: Field<String>,
+    /// Default none.
+    pub role_arn: Field<String>,
+    /// Only together with `role_arn`.
+    pub external_id: Field<String>,
     /// Default false, as upstream.
     pub index_all_attributes: Field<bool>,
     /// Default none.
@@ -145,6 +151,9 @@ fn awsxray(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<AwsXrayConfig>
     let config = AwsXrayConfig {
         region: fields.get(diag, "region", decode::text),
         endpoint: fields.get(diag, "endpoint", decode::text),
+        proxy_address: fields.get(diag, "proxy_address", decode::text),
+        role_arn: fields.get(diag, "role_arn", decode::text),
+        external_id: fields.get(diag, "external_id", decode::text),
         index_all_attributes: fields.get(diag, "index_all_attributes", decode::boolean),
         indexed_attributes: fields.get(diag, "indexed_attributes", texts),
         aws_log_groups: fields.get(diag, "aws_log_groups", texts),
@@ -158,11 +167,6 @@ fn awsxray(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<AwsXrayConfig>
     fields.unsupported(
         diag,
         &[
-            ("no_verify_ssl", Unless::False),
-            ("proxy_address", Unless::Empty),
-            ("certificate_file_path", Unless::Empty),
-            ("role_arn", Unless::Empty),
-            ("external_id", Unless::Empty),
             ("resource_arn", Unless::Empty),
             ("local_mode", Unless::False),
             ("profile", Unless::Empty),
@@ -171,6 +175,11 @@ fn awsxray(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<AwsXrayConfig>
             ("transit_spans_in_otlp_format", Unless::False),
         ],
     );
+    let authority = "name the file of a private authority in AWS_CA_BUNDLE or SSL_CERT_FILE";
+    fields.refused_unless(diag, ("certificate_file_path", Unless::Empty), authority);
+    let never = "X-Ray's certificate is always verified, or anybody on the way could read the spans; name the file of a \
+                 private authority in AWS_CA_BUNDLE or SSL_CERT_FILE";
+    fields.refused_unless(diag, ("no_verify_ssl", Unless::False), never);
     let why = "a request is tried again until `tracepipe.max_elapsed_time`";
     fields.without_effect(diag, &["max_retries"], why);
     fields.without_effect(diag, &["imds_retries"], "the AWS SDK decides");

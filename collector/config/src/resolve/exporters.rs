@@ -12,7 +12,7 @@ use crate::config::{
 };
 use crate::error::Diagnostics;
 use crate::settings::{
-    AwsXraySettings, ClientTls, Compression, DebugSettings, ExporterKind, ExporterSettings,
+    AssumedRole, AwsXraySettings, ClientTls, Compression, DebugSettings, ExporterKind, ExporterSettings,
     OtlpExporterSettings, QueueSettings, RetrySettings, Secret, Verbosity,
 };
 
@@ -62,6 +62,17 @@ fn awsxray(scope: &Scope, config: &AwsXrayConfig, diag: &mut Diagnostics) -> Aws
     {
         diag.error(endpoint.at, scope.path("endpoint"), message);
     }
+    if let Some(proxy) = &config.proxy_address
+        && !proxy.value.is_empty()
+    {
+        // No message shows it: it may hold a password.
+        if proxy.value.contains('@') {
+            let message = "credentials do not belong into this file; set HTTPS_PROXY in the environment";
+            diag.error(proxy.at, scope.path("proxy_address"), message);
+        } else if let Err(message) = url(&proxy.value) {
+            diag.error(proxy.at, scope.path("proxy_address"), message);
+        }
+    }
     let seconds = scope.within(
         &config.request_timeout_seconds,
         "request_timeout_seconds",
@@ -72,6 +83,8 @@ fn awsxray(scope: &Scope, config: &AwsXrayConfig, diag: &mut Diagnostics) -> Aws
     AwsXraySettings {
         region: not_empty(&config.region),
         endpoint: not_empty(&config.endpoint),
+        proxy_address: not_empty(&config.proxy_address),
+        role: role(scope, config, diag),
         index_all_attributes: or(&config.index_all_attributes, false),
         indexed_attributes: values(&config.indexed_attributes),
         aws_log_groups: values(&config.aws_log_groups),
@@ -84,6 +97,51 @@ fn awsxray(scope: &Scope, config: &AwsXrayConfig, diag: &mut Diagnostics) -> Aws
             diag,
         ),
     }
+}
+
+fn role(scope: &Scope, config: &AwsXrayConfig, diag: &mut Diagnostics) -> Option<AssumedRole> {
+    let role_at = config.role_arn.as_ref().and_then(|field| field.at);
+    let id_at = config.external_id.as_ref().and_then(|field| field.at);
+    let arn = not_empty(&config.role_arn);
+    let external_id = not_empty(&config.external_id);
+    if let Some(arn) = &arn
+        && !is_role(arn)
+    {
+        let message = "a role's ARN is wanted, as in `arn:aws:iam::111122223333:role/name`";
+        diag.error(role_at, scope.path("role_arn"), message);
+    }
+    // STS's own rule (API reference, AssumeRole).
+    let is_id = |id: &str| {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c);
+        (2..=1224).contains(&id.len()) && id.chars().all(is_allowed)
+    };
+    match (&arn, &external_id) {
+        (None, Some(_)) => {
+            let message = "is for a role that is assumed, and there is no `role_arn`";
+            diag.error(id_at, scope.path("external_id"), message);
+        }
+        (Some(_), Some(id)) if !is_id(id) => {
+            let message = "has 2 to 1224 letters, digits and `_+=,.@:/-`";
+            diag.error(id_at, scope.path("external_id"), message);
+        }
+        (_, Some(_) | None) => {}
+    }
+    arn.map(|arn| AssumedRole { arn, external_id })
+}
+
+/// `arn:PARTITION:iam::ACCOUNT:role/PATH/NAME`.
+fn is_role(arn: &str) -> bool {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let &["arn", partition, "iam", "", account, resource] = parts.as_slice() else {
+        return false;
+    };
+    partition.starts_with("aws")
+        && account.len() == 12
+        && account.bytes().all(|byte| byte.is_ascii_digit())
+        && resource
+            .strip_prefix("role/")
+            .is_some_and(|name| !name.is_empty())
+        && arn.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn not_empty(field: &Field<String>) -> Option<String> {

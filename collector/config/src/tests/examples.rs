@@ -89,6 +89,8 @@ fn seed1() -> Settings {
                 kind: ExporterKind::AwsXray(AwsXraySettings {
                     region: Some("us-east-1".to_owned()),
                     endpoint: None,
+                    proxy_address: None,
+                    role: None,
                     index_all_attributes: true,
                     indexed_attributes: vec![],
                     aws_log_groups: vec![],

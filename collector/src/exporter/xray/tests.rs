@@ -160,13 +160,7 @@ fn response(status: u16, code: &'static str, body: &str) -> HttpResponse {
 pub(super) fn settings() -> AwsXraySettings {
     AwsXraySettings {
         region: Some("eu-west-1".into()),
-        endpoint: None,
-        index_all_attributes: false,
-        indexed_attributes: Vec::new(),
-        aws_log_groups: Vec::new(),
-        num_workers: 8,
-        request_timeout: Duration::from_secs(30),
-        max_elapsed_time: Duration::ZERO,
+        ..AwsXraySettings::default()
     }
 }
 

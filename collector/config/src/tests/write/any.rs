@@ -208,6 +208,7 @@ fn awsxray() -> BoxedStrategy<ExporterConfig> {
         field(url),
         list(text()),
         list(text()),
+        role(),
     );
     let rest = (
         field(any::<bool>()),
@@ -216,19 +217,43 @@ fn awsxray() -> BoxedStrategy<ExporterConfig> {
         field(duration()),
     );
     (texts, rest)
-        .prop_map(|((region, endpoint, indexed_attributes, aws_log_groups), rest)| {
-            let (index_all_attributes, num_workers, request_timeout_seconds, max_elapsed_time) = rest;
-            ExporterConfig::AwsXray(AwsXrayConfig {
-                region,
-                endpoint,
-                index_all_attributes,
-                indexed_attributes,
-                aws_log_groups,
-                num_workers,
-                request_timeout_seconds,
-                max_elapsed_time,
-            })
-        })
+        .prop_map(
+            |((region, endpoint, indexed_attributes, aws_log_groups, role), rest)| {
+                let (proxy_address, role_arn, external_id) = role;
+                let (index_all_attributes, num_workers, request_timeout_seconds, max_elapsed_time) = rest;
+                ExporterConfig::AwsXray(AwsXrayConfig {
+                    region,
+                    endpoint,
+                    proxy_address,
+                    role_arn,
+                    external_id,
+                    index_all_attributes,
+                    indexed_attributes,
+                    aws_log_groups,
+                    num_workers,
+                    request_timeout_seconds,
+                    max_elapsed_time,
+                })
+            },
+        )
+        .boxed()
+}
+
+/// A proxy, a role and its external id.
+fn role() -> BoxedStrategy<(Field<String>, Field<String>, Field<String>)> {
+    let proxy = prop_oneof![19 => Just("http://proxy.example:3128".to_owned()), 1 => text()];
+    let arn = prop_oneof![
+        19 => "arn:aws(-cn)?:iam::[0-9]{12}:role/[a-zA-Z/_]{1,9}[${}]{0,2}",
+        1 => text(),
+    ];
+    let id = prop_oneof![19 => "[a-zA-Z0-9_+=,.@:/-]{2,9}", 1 => text()];
+    let both = prop_oneof![
+        9 => (arn, of(id)).prop_map(|(arn, id)| (Some(arn), id)),
+        9 => Just((None, None)),
+        1 => of(text()).prop_map(|id| (None, id)),
+    ];
+    (field(proxy), both)
+        .prop_map(|(proxy, (arn, id))| (proxy, arn.map(Spanned::from), id.map(Spanned::from)))
         .boxed()
 }
 

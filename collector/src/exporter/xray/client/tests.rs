@@ -1,19 +1,22 @@
 //! What the SDK sends, by an HTTP client that answers in its place.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_config::Region;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::web_identity_token::{StaticConfiguration, WebIdentityTokenCredentialsProvider};
-use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_sdk_xray::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
+use tracepipe_config::AssumedRole;
 
 use super::*;
 
@@ -65,6 +68,7 @@ impl Cloud {
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(region.to_owned()))
             .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+            .time_source(SharedTimeSource::new(SystemTimeSource::new()))
             .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
             .http_client(self.clone())
             .build()
@@ -84,6 +88,12 @@ fn response(status: u16, date: SystemTime, code: &'static str) -> HttpResponse {
 
 fn settings() -> AwsXraySettings {
     super::super::tests::settings()
+}
+
+/// A client in an environment without variables.
+async fn client(settings: &AwsXraySettings, sdk: &SdkConfig) -> anyhow::Result<aws_sdk_xray::Client> {
+    let config = assemble(settings, sdk, Clock::start(), &|_| None).await?;
+    Ok(aws_sdk_xray::Client::from_conf(config))
 }
 
 async fn put(client: &aws_sdk_xray::Client) -> bool {
@@ -130,8 +140,7 @@ async fn a_request_that_is_refused_for_its_time_is_taken_when_it_is_sent_again()
                     response(status, theirs(), code)
                 }
             });
-            let config = assemble(&settings(), &cloud.sdk("eu-west-1"), Clock::start()).unwrap();
-            let client = aws_sdk_xray::Client::from_conf(config);
+            let client = client(&settings(), &cloud.sdk("eu-west-1")).await.unwrap();
             let first = client
                 .put_trace_segments()
                 .trace_segment_documents("{}")
@@ -221,4 +230,268 @@ async fn a_token_file_may_come_late_be_cut_off_and_change() {
     std::fs::write(&file, "second").unwrap();
     tokio::time::sleep(Duration::from_secs(70)).await;
     assert_eq!(key().await.unwrap(), "second");
+}
+
+#[tokio::test]
+async fn credentials_that_aws_does_not_know_are_fetched_anew() {
+    #[derive(Debug)]
+    struct Numbered(AtomicU32);
+    impl ProvideCredentials for Numbered {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            let number = self.0.fetch_add(1, Ordering::Relaxed);
+            let credentials = Credentials::new(format!("AKID{number}"), "s", None, None, "test");
+            future::ProvideCredentials::ready(Ok(credentials))
+        }
+    }
+    for (status, code) in [
+        (403, "ExpiredTokenException"),
+        (400, "UnrecognizedClientException:http://x/"),
+    ] {
+        let cloud = Cloud::new(move |request, _| {
+            let is_first = request.headers().get("authorization").unwrap().contains("AKID0");
+            let (status, code) = if is_first { (status, code) } else { (200, "") };
+            response(status, here(), code)
+        });
+        let sdk = cloud.sdk("eu-west-1").into_builder();
+        let source = SharedCredentialsProvider::new(Numbered(AtomicU32::new(0)));
+        let client = client(&settings(), &sdk.credentials_provider(source).build())
+            .await
+            .unwrap();
+        assert!(!put(&client).await);
+        while !put(&client).await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// Region, FIPS, dual stack, a named endpoint, and what is called; none: it does not start.
+type Row = (
+    &'static str,
+    bool,
+    bool,
+    Option<&'static str>,
+    Option<&'static str>,
+);
+
+const ADDRESSES: &[Row] = &[
+    (
+        "us-east-1",
+        false,
+        false,
+        None,
+        Some("xray.us-east-1.amazonaws.com"),
+    ),
+    (
+        "us-east-1",
+        true,
+        false,
+        None,
+        Some("xray-fips.us-east-1.amazonaws.com"),
+    ),
+    ("us-east-1", false, true, None, Some("xray.us-east-1.api.aws")),
+    ("us-east-1", true, true, None, Some("xray-fips.us-east-1.api.aws")),
+    (
+        "us-east-2",
+        true,
+        false,
+        None,
+        Some("xray-fips.us-east-2.amazonaws.com"),
+    ),
+    (
+        "us-west-1",
+        true,
+        false,
+        None,
+        Some("xray-fips.us-west-1.amazonaws.com"),
+    ),
+    (
+        "us-west-2",
+        true,
+        false,
+        None,
+        Some("xray-fips.us-west-2.amazonaws.com"),
+    ),
+    (
+        "us-gov-west-1",
+        false,
+        false,
+        None,
+        Some("xray.us-gov-west-1.amazonaws.com"),
+    ),
+    (
+        "us-gov-west-1",
+        true,
+        false,
+        None,
+        Some("xray-fips.us-gov-west-1.amazonaws.com"),
+    ),
+    (
+        "us-gov-east-1",
+        true,
+        false,
+        None,
+        Some("xray-fips.us-gov-east-1.amazonaws.com"),
+    ),
+    (
+        "us-gov-east-1",
+        false,
+        true,
+        None,
+        Some("xray.us-gov-east-1.api.aws"),
+    ),
+    (
+        "eu-west-1",
+        false,
+        false,
+        None,
+        Some("xray.eu-west-1.amazonaws.com"),
+    ),
+    ("eu-west-1", false, true, None, Some("xray.eu-west-1.api.aws")),
+    ("eu-west-1", true, false, None, None),
+    ("eu-west-1", true, true, None, None),
+    ("ca-central-1", true, false, None, None),
+    (
+        "cn-north-1",
+        false,
+        false,
+        None,
+        Some("xray.cn-north-1.amazonaws.com.cn"),
+    ),
+    (
+        "cn-northwest-1",
+        false,
+        true,
+        None,
+        Some("xray.cn-northwest-1.api.amazonwebservices.com.cn"),
+    ),
+    ("cn-north-1", true, false, None, None),
+    (
+        "us-iso-east-1",
+        false,
+        false,
+        None,
+        Some("xray.us-iso-east-1.c2s.ic.gov"),
+    ),
+    (
+        "us-isob-east-1",
+        false,
+        false,
+        None,
+        Some("xray.us-isob-east-1.sc2s.sgov.gov"),
+    ),
+    (
+        "eusc-de-east-1",
+        false,
+        false,
+        None,
+        Some("xray.eusc-de-east-1.amazonaws.eu"),
+    ),
+    // One that is newer than this SDK.
+    (
+        "eu-north-9",
+        false,
+        false,
+        None,
+        Some("xray.eu-north-9.amazonaws.com"),
+    ),
+    (
+        "eu-west-1",
+        false,
+        false,
+        Some("vpce-1-x.xray.eu-west-1.vpce.amazonaws.com"),
+        Some("vpce-1-x.xray.eu-west-1.vpce.amazonaws.com"),
+    ),
+    (
+        "eu-west-1",
+        true,
+        true,
+        Some("xray.example"),
+        Some("xray.example"),
+    ),
+];
+
+#[tokio::test]
+async fn the_address_is_that_of_the_region_and_of_the_kind_that_is_asked_for() {
+    for &(region, fips, dual_stack, endpoint, called) in ADDRESSES {
+        for by_variable in [false, true] {
+            let row = format!("{region} {fips} {dual_stack} {endpoint:?}");
+            let cloud = Cloud::new(|_, _| response(200, here(), ""));
+            let sdk = cloud.sdk(region).into_builder();
+            let sdk = sdk.use_fips(fips).use_dual_stack(dual_stack).build();
+            let url = endpoint.map(|host| format!("https://{host}"));
+            let settings = AwsXraySettings {
+                endpoint: url.clone().filter(|_| !by_variable),
+                ..settings()
+            };
+            let variable = |name: &str| {
+                url.clone()
+                    .filter(|_| name == "AWS_ENDPOINT_URL_XRAY" && by_variable)
+            };
+            let config = assemble(&settings, &sdk, Clock::start(), &variable).await;
+            let Some(called) = called else {
+                let message = config.unwrap_err().to_string();
+                assert!(
+                    message.contains(&format!("no FIPS endpoint in {region}")),
+                    "{row}: {message}"
+                );
+                continue;
+            };
+            assert!(
+                put(&aws_sdk_xray::Client::from_conf(config.unwrap())).await,
+                "{row}"
+            );
+            let seen = cloud.seen.lock().unwrap();
+            assert_eq!(seen[0].0, format!("https://{called}/TraceSegments"), "{row}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_role_is_assumed_with_the_credentials_that_the_sdk_finds() {
+    let cloud = Cloud::new(|request, _| {
+        let signed_by = request.headers().get("authorization").unwrap().to_owned();
+        if !request.uri().starts_with("https://sts.") {
+            assert!(signed_by.contains("Credential=ASSUMED/"), "{signed_by}");
+            assert!(request.uri().starts_with("https://xray.example/"));
+            return response(200, here(), "");
+        }
+        // STS is asked at its own address, whatever X-Ray's is.
+        assert_eq!(request.uri(), "https://sts.eu-west-1.amazonaws.com/");
+        assert!(signed_by.contains("Credential=ANOTREAL/"), "{signed_by}");
+        let body = std::str::from_utf8(request.body().bytes().unwrap()).unwrap();
+        for part in [
+            "Action=AssumeRole&",
+            "RoleArn=arn%3Aaws%3Aiam%3A%3A111122223333%3Arole%2Fr&",
+            "ExternalId=e%3Ax",
+            "RoleSessionName=tracepipe-collector",
+        ] {
+            assert!(body.contains(part), "{body}");
+        }
+        let end = DateTime::from(here() + Duration::from_secs(3600));
+        let end = end.fmt(DateTimeFormat::DateTime).unwrap();
+        let credentials = format!(
+            "<Credentials><AccessKeyId>ASSUMED</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
+             <SessionToken>t</SessionToken><Expiration>{end}</Expiration></Credentials>"
+        );
+        let body = format!(
+            "<AssumeRoleResponse><AssumeRoleResult>{credentials}</AssumeRoleResult></AssumeRoleResponse>"
+        );
+        HttpResponse::new(StatusCode::try_from(200).unwrap(), SdkBody::from(body))
+    });
+    let settings = AwsXraySettings {
+        endpoint: Some("https://xray.example".into()),
+        role: Some(AssumedRole {
+            arn: "arn:aws:iam::111122223333:role/r".into(),
+            external_id: Some("e:x".into()),
+        }),
+        ..settings()
+    };
+    let client = client(&settings, &cloud.sdk("eu-west-1")).await.unwrap();
+    for _ in 0..3 {
+        assert!(put(&client).await);
+    }
+    assert_eq!(cloud.seen.lock().unwrap().len(), 4, "one to STS");
 }
