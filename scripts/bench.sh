@@ -32,6 +32,10 @@ if [ "$upstream" = yes ] && [ -z "${TRACEPIPE_OTELCOL:-}" ]; then
     TRACEPIPE_OTELCOL=$(e2e/tools/otelcol/build.sh)
     export TRACEPIPE_OTELCOL
 fi
+if [ "$upstream" = yes ] && [ -z "${TRACEPIPE_OTELCOL_AWSXRAY:-}" ]; then
+    TRACEPIPE_OTELCOL_AWSXRAY=$(e2e/tools/otelcol_awsxray/build.sh | tail -n 1)
+    export TRACEPIPE_OTELCOL_AWSXRAY
+fi
 need cargo "install Rust by rustup; rust-toolchain.toml names the version"
 TRACEPIPE_REVISION=$(git describe --always --dirty 2>/dev/null || true)
 export TRACEPIPE_REVISION

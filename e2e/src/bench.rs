@@ -4,7 +4,8 @@
 //! [`scenario`] is the table of what is measured; [`runner`] runs one line of it in the order ABBA, by [`steady`] (a
 //! fixed rate), [`idle`], [`ceiling`] (the highest rate) or [`overload`]. A run has a collector ([`arm`], configured by
 //! [`setup`]), a load ([`pace`] says when, [`payload`] what, [`link`] how, [`generator`] drives) and a [`sink`] whose
-//! [`ledger`] says of each trace whether it came whole. [`report`] prints and writes what came out.
+//! [`ledger`] says of each trace whether it came whole. [`report`] prints and writes what came out. What sends to X-Ray is
+//! in [`xray`]: there upstream is v0.120.0, the last with an X-Ray exporter to be had.
 
 pub mod arm;
 pub mod ceiling;
@@ -26,3 +27,4 @@ pub mod setup;
 pub mod sink;
 pub mod stats;
 pub mod steady;
+pub mod xray;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,8 @@ pub struct Bench {
     pub ours: PathBuf,
     /// Upstream's, unless only ours is measured.
     pub upstream: Option<PathBuf>,
+    /// Upstream's v0.120.0 with its X-Ray exporter, for the scenarios that send to X-Ray.
+    pub upstream_xray: Option<PathBuf>,
     /// The text of `deploy/examples/otlp-out.yaml`.
     pub base: String,
     /// Start scripts and configurations lie here.
@@ -97,8 +99,52 @@ pub struct Books {
     pub refused: u64,
     /// Spans that were lost: not decided, or not delivered.
     pub lost: u64,
+    /// Spans of traces that were kept (ours), or that exporters have sent (upstream).
+    pub kept: u64,
     /// Traces that were decided (upstream); spans that are still inside (ours).
     pub decided_or_inside: u64,
+}
+
+/// What a collector is started with.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    /// The program.
+    pub binary: &'a Path,
+    /// Where its configuration makes it listen.
+    pub places: Places,
+    /// Its configuration.
+    pub yaml: String,
+    /// Its environment.
+    pub env: BTreeMap<String, String>,
+    /// A cgroup for it.
+    pub cgroup: Option<&'a Path>,
+}
+
+/// What a program in Go is told of its core and its memory.
+pub(crate) fn go_environment(memory: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("GOMAXPROCS".to_owned(), "1".to_owned()),
+        ("GOMEMLIMIT".to_owned(), memory.to_owned()),
+    ])
+}
+
+impl Places {
+    /// Ours takes free ports itself and says which; for upstream free ones are looked for.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub(crate) fn of(arm: Arm, sink: SocketAddr) -> std::io::Result<Self> {
+        let any = || match arm {
+            Arm::Ours => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+            Arm::Upstream => free_address(),
+        };
+        Ok(Self {
+            grpc: any()?,
+            http: any()?,
+            metrics: any()?,
+            sink,
+        })
+    }
 }
 
 impl Bench {
@@ -111,38 +157,63 @@ impl Bench {
         arm: Arm,
         setup: &Setup,
         sink: SocketAddr,
-        cgroup: Option<&std::path::Path>,
+        cgroup: Option<&Path>,
     ) -> anyhow::Result<Collector> {
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let places = match arm {
-            Arm::Ours => Places {
-                grpc: any,
-                http: any,
-                metrics: any,
-                sink,
-            },
-            Arm::Upstream => Places {
-                grpc: free_address()?,
-                http: free_address()?,
-                metrics: free_address()?,
-                sink,
-            },
+        let places = Places::of(arm, sink)?;
+        let (binary, env) = match arm {
+            Arm::Ours => (&self.ours, BTreeMap::new()),
+            Arm::Upstream => {
+                let binary = self.upstream.as_ref().context("there is no upstream collector")?;
+                (binary, go_environment(&setup.gomemlimit()))
+            }
         };
-        let yaml = setup.yaml(&self.base, &places)?;
+        let launch = Launch {
+            binary,
+            places,
+            yaml: setup.yaml(&self.base, &places)?,
+            env,
+            cgroup,
+        };
+        self.launch(arm, launch).await
+    }
+
+    /// The collector that sends to X-Ray.
+    ///
+    /// # Errors
+    /// When upstream's is not there.
+    pub(crate) fn xray_binary(&self, arm: Arm) -> anyhow::Result<&Path> {
+        match arm {
+            Arm::Ours => Ok(&self.ours),
+            Arm::Upstream => self
+                .upstream_xray
+                .as_deref()
+                .context("there is no upstream collector with an X-Ray exporter"),
+        }
+    }
+
+    /// Starts one with any configuration.
+    ///
+    /// # Errors
+    /// As [`Bench::start`].
+    pub async fn launch(&self, arm: Arm, launch: Launch<'_>) -> anyhow::Result<Collector> {
+        let Launch {
+            binary,
+            places,
+            yaml,
+            env,
+            cgroup,
+        } = launch;
         let config = tempfile::Builder::new()
             .suffix(".yaml")
             .tempfile_in(&self.scratch)?;
         std::fs::write(config.path(), &yaml)?;
-        let binary = match arm {
-            Arm::Ours => &self.ours,
-            Arm::Upstream => self.upstream.as_ref().context("there is no upstream collector")?,
-        };
         let script = machine::start_script(&self.scratch, binary, self.core, cgroup)?;
         let started = clock::now();
         let (process, pid, grpc, http) = match arm {
             Arm::Ours => {
                 let start = Start {
                     binary: Some(script),
+                    env,
                     ..Start::new(config.path())
                 };
                 let mut ours = CollectorProcess::start(start).await?;
@@ -150,10 +221,6 @@ impl Bench {
                 (Child::Ours(ours), pid, grpc, http)
             }
             Arm::Upstream => {
-                let env = BTreeMap::from([
-                    ("GOMAXPROCS".to_owned(), "1".to_owned()),
-                    ("GOMEMLIMIT".to_owned(), setup.gomemlimit()),
-                ]);
                 let mut peer = OtelcolPeer::start(&script, &yaml, places.grpc, &env).await?;
                 let pid = peer.process().pid();
                 let metrics = places.metrics;
@@ -254,6 +321,7 @@ impl Collector {
                     lost: account.sum("tracepipe_spans_lost")
                         + account.sum("tracepipe_spans_rejected")
                         + account.sum("tracepipe_exporter_spans_lost"),
+                    kept: account.sum("tracepipe_spans_kept"),
                     decided_or_inside: account.spans_inside(),
                 })
             }
@@ -300,13 +368,15 @@ impl Collector {
 }
 
 fn upstream_books(page: &Metrics) -> Books {
-    let sum = |name: &str| page.sum(name) as u64;
+    // One of the two: v0.120.0 writes the suffix that Prometheus asks for.
+    let sum = |name: &str| (page.sum(name) + page.sum(&format!("{name}_total"))) as u64;
     Books {
         received: sum("otelcol_receiver_accepted_spans"),
         refused: sum("otelcol_receiver_refused_spans"),
         lost: sum("otelcol_exporter_send_failed_spans")
             + sum("otelcol_exporter_enqueue_failed_spans")
             + sum("otelcol_processor_tail_sampling_sampling_trace_dropped_too_early"),
+        kept: sum("otelcol_exporter_sent_spans"),
         decided_or_inside: sum("otelcol_processor_tail_sampling_global_count_traces_sampled"),
     }
 }

@@ -123,20 +123,33 @@ impl Ledger {
             }
         }
         let (trace_id, span_id) = trace_id.zip(span_id).ok_or(Malformed)?;
+        if let Some((number, span)) = self.enter_ids(trace_id, span_id, micros) {
+            let checker = self.checker.as_ref();
+            let altered = checker.is_some_and(|checker| !checker.is_unchanged(number, span, bytes));
+            self.counts.altered += u64::from(altered);
+        }
+        Ok(())
+    }
+
+    /// Enters a message that is no request.
+    pub fn enter_malformed(&mut self) {
+        self.counts.malformed += 1;
+    }
+
+    /// Enters a span by its ids. Gives its place when it is one of a plain trace: the trace's number and its own.
+    pub fn enter_ids(&mut self, trace_id: TraceId, span_id: SpanId, micros: u32) -> Option<(u64, u32)> {
         self.counts.spans += 1;
         let number = self.ids.trace_number(trace_id);
         let place = number.and_then(|number| Some((number, self.ids.span_number(number, span_id)?)));
         match place {
             Some((number, span)) if number < TRACES_MAX && span < SPANS_PER_TRACE => {
                 self.enter_plain(number as usize, 1 << span, micros);
-                let checker = self.checker.as_ref();
-                let altered = checker.is_some_and(|checker| !checker.is_unchanged(number, span, bytes));
-                self.counts.altered += u64::from(altered);
+                return place;
             }
             Some((FIRST_GIANT, span)) => self.enter_giant(span),
             Some(_) | None => self.counts.foreign += 1,
         }
-        Ok(())
+        None
     }
 
     fn enter_plain(&mut self, number: usize, bit: u16, micros: u32) {
@@ -165,19 +178,28 @@ impl Ledger {
         }
     }
 
-    /// Judges the traces of all `records`, `traces_per_request` in each.
+    /// Judges the traces of all `records`, `traces_per_request` in each, by the policies of the first seed.
     pub fn verdict(&self, seed: u64, records: &[Record], traces_per_request: u64) -> Verdict {
+        self.verdict_by(records, traces_per_request, |number| {
+            payload::fate(seed, number)
+                .must_be_kept(&Mix::default())
+                .is_some()
+        })
+    }
+
+    /// Judges them by policies that must keep the traces that `must_be_kept` says.
+    pub fn verdict_by(
+        &self,
+        records: &[Record],
+        traces_per_request: u64,
+        must_be_kept: impl Fn(u64) -> bool,
+    ) -> Verdict {
         let mut verdict = Verdict::default();
         for (request, record) in (0..).zip(records) {
             for number in request * traces_per_request..(request + 1) * traces_per_request {
                 let mask = self.entry(number).mask;
                 if record.answer == Answer::Accepted {
-                    verdict.add(
-                        mask,
-                        payload::fate(seed, number)
-                            .must_be_kept(&Mix::default())
-                            .is_some(),
-                    );
+                    verdict.add(mask, must_be_kept(number));
                 } else {
                     verdict.unowed += u64::from(mask != 0);
                 }
@@ -209,6 +231,21 @@ impl Ledger {
             .collect();
         late.sort_unstable();
         late
+    }
+
+    /// When the first span of each trace came, in microseconds, by the trace's number; nothing for one that did not.
+    pub fn arrivals(&self) -> impl Iterator<Item = Option<u32>> {
+        self.traces
+            .iter()
+            .map(|entry| (entry.mask != 0).then_some(entry.first_micros))
+    }
+
+    /// Different spans of plain traces that came.
+    pub fn distinct(&self) -> u64 {
+        self.traces
+            .iter()
+            .map(|entry| u64::from(entry.mask.count_ones()))
+            .sum()
     }
 
     fn entry(&self, number: u64) -> Entry {

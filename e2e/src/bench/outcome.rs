@@ -211,31 +211,35 @@ pub(crate) fn delivery_losses(verdict: &Verdict, counts: &Counts, books: &Books)
     .filter(|(count, _)| *count > 0)
     .map(|(count, what)| format!("{count} {what}"))
     .collect();
-    if let Some(share) = odd_share(verdict) {
-        losses.push(format!(
-            "{:.2} % of the traces that the probabilistic policy decides were kept, not {:.0} %",
-            share * 100.0,
-            OPTIONAL_SHARE * 100.0
-        ));
-    }
+    losses.extend(share_loss(verdict, OPTIONAL_SHARE));
     losses
+}
+
+/// A sentence when the kept share of the traces that need not be kept cannot be `wanted`.
+pub(crate) fn share_loss(verdict: &Verdict, wanted: f64) -> Option<String> {
+    let share = odd_share(verdict, wanted)?;
+    Some(format!(
+        "{:.2} % of the traces that the probabilistic policy decides were kept, not {:.2} %",
+        share * 100.0,
+        wanted * 100.0
+    ))
 }
 
 /// The kept share of the traces that need not be kept, when it is no chance that it is not the policy's. A trace that
 /// is lost and need not be kept is seen by nothing else.
-fn odd_share(verdict: &Verdict) -> Option<f64> {
+fn odd_share(verdict: &Verdict, wanted: f64) -> Option<f64> {
     if verdict.optional == 0 {
         return None;
     }
     let count = verdict.optional as f64;
     let share = verdict.optional_kept as f64 / count;
-    let deviation = (OPTIONAL_SHARE * (1.0 - OPTIONAL_SHARE) / count).sqrt();
-    ((share - OPTIONAL_SHARE).abs() > DEVIATIONS_MAX * deviation).then_some(share)
+    let deviation = (wanted * (1.0 - wanted) / count).sqrt();
+    ((share - wanted).abs() > DEVIATIONS_MAX * deviation).then_some(share)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Answers, losses, odd_share};
+    use super::{Answers, OPTIONAL_SHARE, losses, odd_share};
     use crate::bench::arm::Books;
     use crate::bench::generator::Record;
     use crate::bench::ledger::{Counts, Verdict};
@@ -333,11 +337,12 @@ mod tests {
     #[test]
     fn a_share_that_is_no_chance_is_seen() {
         let share = |optional, optional_kept| {
-            odd_share(&Verdict {
+            let verdict = Verdict {
                 optional,
                 optional_kept,
                 ..Verdict::default()
-            })
+            };
+            odd_share(&verdict, OPTIONAL_SHARE)
         };
         assert_eq!(share(0, 0), None);
         assert_eq!(share(10_000, 1_100), None);

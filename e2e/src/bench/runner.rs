@@ -6,7 +6,7 @@ use crate::bench::arm::{Arm, Bench};
 use crate::bench::cgroup::CpuQuota;
 use crate::bench::outcome::Outcome;
 use crate::bench::scenario::{Depth, Scenario, Work};
-use crate::bench::{ceiling, idle, overload, steady};
+use crate::bench::{ceiling, idle, overload, steady, xray};
 
 /// One run of one collector.
 #[derive(Debug, Clone)]
@@ -60,7 +60,15 @@ pub async fn run(
         block.runs.clone_from(&same.runs);
         return Ok(block);
     }
-    let both = bench.upstream.is_some() && !scenario.ours_alone;
+    let upstream = match work {
+        Work::XrayCost { .. } | Work::XrayThrottled { .. } => &bench.upstream_xray,
+        Work::Steady { .. }
+        | Work::Idle { .. }
+        | Work::Ceiling { .. }
+        | Work::Script(_)
+        | Work::Overload { .. } => &bench.upstream,
+    };
+    let both = upstream.is_some() && !scenario.ours_alone;
     // Nothing varies from run to run in what is not compared.
     let pairs = if scenario.ours_alone {
         1
@@ -96,7 +104,11 @@ fn left_out(scenario: &Scenario, work: &Work, depth: Depth) -> Option<String> {
     }
     let quota = match work {
         Work::Overload { setup, .. } | Work::Steady { setup, .. } => setup.quota,
-        Work::Idle { .. } | Work::Ceiling { .. } | Work::Script(_) => None,
+        Work::Idle { .. }
+        | Work::Ceiling { .. }
+        | Work::Script(_)
+        | Work::XrayCost { .. }
+        | Work::XrayThrottled { .. } => None,
     };
     let tried = quota.map(CpuQuota::new)?;
     tried.err().map(|error| format!("{error:#}"))
@@ -127,6 +139,13 @@ async fn one(bench: &Bench, arm: Arm, work: &Work, depth: Depth) -> anyhow::Resu
             Ok(ceiling::outcome(&found))
         }
         Work::Script(program) => script(program).await,
+        Work::XrayCost { setup, load } => {
+            let timing = depth.xray_timing(setup.decision_wait);
+            Box::pin(xray::cost::run(bench, arm, setup, load, timing)).await
+        }
+        Work::XrayThrottled { setup, load, storm } => {
+            Box::pin(xray::throttled::run(bench, arm, setup, load, *storm)).await
+        }
         Work::Overload {
             setup,
             load,
@@ -172,6 +191,10 @@ fn write_run(out: &mut impl Write, run: &Run) -> std::io::Result<()> {
         ("capacity_spans_per_s", "", " spans/s without refusal"),
         ("goodput_share", "goodput ", ""),
         ("recovery_s", "normal after ", " s"),
+        ("xray_us_per_kept", "", " us/kept span"),
+        ("documents_per_call", "", " documents a call"),
+        ("documents_lost", "", " documents lost"),
+        ("clear_after_s", "clear after ", " s"),
         ("cpu_us_per_span", "", " us/span"),
         ("spans_per_s", "", " spans/s"),
         ("rss_peak_mib", "peak ", " MiB"),

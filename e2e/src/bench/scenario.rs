@@ -1,4 +1,4 @@
-//! What is measured, as data. The numbers are those of the performance plan: B1, B4 to B10, B12 to B15, B19, B20.
+//! What is measured, as data. The numbers are those of the performance plan: B1, B4 to B10, B12 to B16, B19, B20.
 
 mod parts;
 mod table;
@@ -9,6 +9,8 @@ use crate::bench::ceiling::Search;
 use crate::bench::overload::Overload;
 use crate::bench::setup::Setup;
 use crate::bench::steady::{Load, Timing};
+use crate::bench::xray::setup::XraySetup;
+use crate::bench::xray::throttled::Storm;
 pub use table::SCENARIOS;
 
 /// How thoroughly everything is measured.
@@ -70,6 +72,22 @@ pub enum Work {
         load: Load,
         /// How it is looked for: ours, upstream's.
         search: [Search; 2],
+    },
+    /// The CPU of the way to X-Ray.
+    XrayCost {
+        /// The configuration.
+        setup: XraySetup,
+        /// The load.
+        load: Load,
+    },
+    /// X-Ray refuses everything for a while.
+    XrayThrottled {
+        /// The configuration.
+        setup: XraySetup,
+        /// The load.
+        load: Load,
+        /// When.
+        storm: Storm,
     },
     /// A program of this project that measures on its own, from the project's root.
     Script(&'static str),
@@ -144,6 +162,15 @@ impl Work {
                 load: Load { rate, ..load },
                 brief_wait,
             },
+            Self::XrayCost { setup, load } => Self::XrayCost {
+                setup,
+                load: Load { rate, ..load },
+            },
+            Self::XrayThrottled { setup, load, storm } => Self::XrayThrottled {
+                setup,
+                load: Load { rate, ..load },
+                storm,
+            },
             Self::Idle { .. } | Self::Ceiling { .. } | Self::Overload { .. } | Self::Script(_) => self,
         }
     }
@@ -199,7 +226,11 @@ impl Work {
                     overload,
                 }
             }
-            Self::Steady { .. } | Self::Idle { .. } | Self::Script(_) => self,
+            Self::Steady { .. }
+            | Self::Idle { .. }
+            | Self::Script(_)
+            | Self::XrayCost { .. }
+            | Self::XrayThrottled { .. } => self,
         }
     }
 }
@@ -217,6 +248,14 @@ impl Depth {
                 warm_up: Duration::from_secs(30).max(wait + Duration::from_secs(2)),
                 measure: Duration::from_secs(60).max(wait * 3),
             },
+        }
+    }
+
+    /// How long each of the four runs lasts whose difference is the cost of the way to X-Ray.
+    pub fn xray_timing(self, decision_wait: Duration) -> Timing {
+        Timing {
+            warm_up: decision_wait + Duration::from_secs(2),
+            measure: Duration::from_secs(if self == Self::Full { 60 } else { 15 }),
         }
     }
 

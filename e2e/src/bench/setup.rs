@@ -142,7 +142,7 @@ pub struct Places {
 }
 
 impl Places {
-    fn reader(&self) -> String {
+    pub(crate) fn reader(&self) -> String {
         format!(
             "  telemetry:\n    metrics:\n      readers:\n        - pull: {{exporter: {{prometheus: {{host: {}, port: {}}}}}}}\n",
             self.metrics.ip(),

@@ -15,7 +15,7 @@ use crate::load::Protocol;
 use crate::workload::SPANS_PER_TRACE;
 
 /// A collector that waits longer than its decision wait and this after the last request has lost something.
-const SETTLE_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 /// Between the start of the process and the look at its idle memory.
 const IDLE: Duration = Duration::from_secs(1);
 /// Between that look and the first request.
@@ -126,13 +126,13 @@ pub async fn run(
 }
 
 /// What became of the requests.
-struct Sent {
-    plain: Vec<Record>,
+pub(crate) struct Sent {
+    pub(crate) plain: Vec<Record>,
     giant: Vec<Record>,
 }
 
 /// Sends the load and looks at the collector at both ends of the measured time.
-async fn drive(
+pub(crate) async fn drive(
     collector: &Collector,
     links: &[Link],
     (load, seed): (&Load, u64),

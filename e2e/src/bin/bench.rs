@@ -30,6 +30,9 @@ struct Arguments {
     /// The upstream collector's binary.
     #[arg(long, env = "TRACEPIPE_OTELCOL", required_unless_present_any = ["ours_only", "list"])]
     upstream: Option<PathBuf>,
+    /// The upstream collector v0.120.0 with its X-Ray exporter; without it, B16 measures ours alone.
+    #[arg(long, env = "TRACEPIPE_OTELCOL_AWSXRAY")]
+    upstream_xray: Option<PathBuf>,
     /// Measure our collector alone.
     #[arg(long)]
     ours_only: bool,
@@ -126,10 +129,11 @@ fn prepare(arguments: &Arguments, scratch: &Path) -> anyhow::Result<Bench> {
     let base = std::fs::read_to_string(&arguments.config)
         .with_context(|| format!("reading {}", arguments.config.display()))?;
     let pinned = machine::pin_this_process(arguments.generator_core);
-    let upstream = arguments.upstream.clone().filter(|_| !arguments.ours_only);
+    let wanted = |path: &Option<PathBuf>| path.clone().filter(|_| !arguments.ours_only);
     Ok(Bench {
         ours: arguments.collector.clone().map_or_else(find_binary, Ok)?,
-        upstream,
+        upstream: wanted(&arguments.upstream),
+        upstream_xray: wanted(&arguments.upstream_xray),
         base,
         scratch: scratch.to_owned(),
         core: pinned.then_some(arguments.collector_core),
@@ -144,6 +148,7 @@ fn write_setting(
     let machine = machine::describe();
     let ours = format!("{} {}", version(&bench.ours)?, arguments.revision);
     let upstream = bench.upstream.as_deref().map(version).transpose()?;
+    let upstream_xray = bench.upstream_xray.as_deref().map(version).transpose()?;
     let cores = bench.core.map_or_else(
         || "NOT PINNED: taskset is not there or not allowed".to_owned(),
         |core| {
@@ -166,6 +171,9 @@ fn write_setting(
             |version| format!("{version}, GOMAXPROCS=1, GOMEMLIMIT=80 % of limit_mib")
         )
     )?;
+    if let Some(version) = &upstream_xray {
+        writeln!(out, "           {version} in B16, the same way")?;
+    }
     writeln!(
         out,
         "load       10 spans a trace of about 526 bytes, 200 a request where nothing else is said, no compression out\n\
@@ -174,6 +182,7 @@ fn write_setting(
     )?;
     Ok(json!({
         "machine": machine, "cores": cores, "tracepipe": ours.trim(), "upstream": upstream,
+        "upstream_xray": upstream_xray,
         "full": arguments.full, "unix_seconds": clock::unix_nanos() / 1_000_000_000,
     }))
 }

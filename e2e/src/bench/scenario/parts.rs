@@ -8,6 +8,7 @@ use crate::bench::overload::Overload;
 use crate::bench::payload::Coding;
 use crate::bench::setup::{LIFTED, Setup};
 use crate::bench::steady::Load;
+use crate::bench::xray::setup::{Keep, XraySetup};
 use crate::load::Protocol;
 
 pub(super) const fn gate(limit: Limit) -> Bound {
@@ -148,3 +149,42 @@ pub(super) const fn with_policies(policies: u32) -> Work {
         true,
     )
 }
+
+pub(super) const fn xray(keep: Keep) -> XraySetup {
+    XraySetup {
+        keep,
+        decision_wait: Duration::from_secs(2),
+    }
+}
+
+/// Without the gates: a difference of so few kept spans is mostly noise.
+pub(super) const XRAY_FIGURES: &[Figure] = &[
+    figure("xray_us_per_kept", XRAY_LABEL, Some(4.0), NO_BOUNDS),
+    figure("documents_per_call", "documents a call", None, NO_BOUNDS),
+    figure("bytes_per_document", "bytes a document", None, NO_BOUNDS),
+    figure(CPU, CPU_LABEL, None, NO_BOUNDS),
+];
+
+pub(super) const XRAY_GATES: &[Figure] = &[
+    figure(
+        "xray_us_per_kept",
+        XRAY_LABEL,
+        Some(4.0),
+        &[
+            gate(Limit::AtMost(10.0)),
+            gate(Limit::OneIn(5.0)),
+            goal(Limit::OneIn(8.0)),
+        ],
+    ),
+    figure(
+        "documents_per_call",
+        "documents a call",
+        None,
+        &[gate(Limit::AtLeast(45.0))],
+    ),
+    figure("bytes_per_document", "bytes a document", None, NO_BOUNDS),
+    figure(CPU, CPU_LABEL, None, NO_BOUNDS),
+    RSS_ONLY,
+];
+
+const XRAY_LABEL: &str = "to X-Ray us/kept span";

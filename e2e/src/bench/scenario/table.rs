@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use super::parts::{
     BASE, CPU, CPU_HOLD, CPU_LABEL, MEMORY_HOLD, NO_BOUNDS, OVERLOAD_FIGURES, QUICK_BATCH, ROOMY, RSS,
-    RSS_LABEL, RSS_ONLY, STANDARD, figure, gate, goal, overload, steady, with_policies,
+    RSS_LABEL, RSS_ONLY, STANDARD, XRAY_FIGURES, XRAY_GATES, figure, gate, goal, overload, steady,
+    with_policies, xray,
 };
 use super::{Limit, Scenario, Work};
 use crate::bench::ceiling::Search;
 use crate::bench::payload::Coding;
 use crate::bench::setup::Setup;
 use crate::bench::steady::{Giant, Load};
+use crate::bench::xray::setup::Keep;
+use crate::bench::xray::throttled::Storm;
 use crate::load::Protocol;
 
 /// The table.
@@ -355,6 +358,92 @@ pub const SCENARIOS: &[Scenario] = &[
             ),
         ],
         above: Some("B15-4"),
+        ..BASE
+    },
+    Scenario {
+        id: "B16-5",
+        title: "10,000 spans/s, 5 % kept, to X-Ray over TLS, less the same thrown away; upstream v0.120.0",
+        work: Work::XrayCost {
+            setup: xray(Keep::Some {
+                slow: false,
+                percent: 0.1,
+            }),
+            load: STANDARD,
+        },
+        figures: XRAY_FIGURES,
+        ..BASE
+    },
+    Scenario {
+        id: "B16-25",
+        title: "10,000 spans/s, 25 % kept, to X-Ray over TLS, less the same thrown away; upstream v0.120.0",
+        work: Work::XrayCost {
+            setup: xray(Keep::Some {
+                slow: true,
+                percent: 12.3,
+            }),
+            load: STANDARD,
+        },
+        figures: XRAY_GATES,
+        ..BASE
+    },
+    Scenario {
+        id: "B16-all",
+        title: "5,000 spans/s, all kept, to X-Ray over TLS, less the same thrown away; upstream v0.120.0",
+        work: Work::XrayCost {
+            setup: xray(Keep::All),
+            load: Load {
+                rate: 5_000,
+                ..STANDARD
+            },
+        },
+        figures: XRAY_GATES,
+        ..BASE
+    },
+    Scenario {
+        id: "B16-throttled",
+        title: "2,000 spans/s, all kept, 60 s of ThrottledException, limit 400/100 MiB; upstream v0.120.0",
+        work: Work::XrayThrottled {
+            setup: xray(Keep::All),
+            load: Load {
+                rate: 2_000,
+                ..STANDARD
+            },
+            storm: Storm {
+                before: Duration::from_secs(20),
+                length: Duration::from_secs(60),
+                after: Duration::from_secs(40),
+            },
+        },
+        figures: &[
+            figure(
+                "documents_lost",
+                "documents lost",
+                None,
+                &[gate(Limit::AtMost(0.0))],
+            ),
+            figure("lost_share", "share of all", None, NO_BOUNDS),
+            figure(
+                "calls_by_needed",
+                "calls / calls needed",
+                Some(1.0),
+                &[gate(Limit::AtMost(1.2))],
+            ),
+            figure(
+                "clear_after_s",
+                "backlog clear after s",
+                None,
+                &[gate(Limit::AtMost(15.0))],
+            ),
+            figure(
+                "documents_repeated",
+                "documents sent twice",
+                None,
+                &[gate(Limit::AtMost(0.0))],
+            ),
+            figure("requests_refused", "requests refused", None, NO_BOUNDS),
+            RSS_ONLY,
+        ],
+        upstream_may_fail: true,
         ..BASE
     },
     Scenario {
