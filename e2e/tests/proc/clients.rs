@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Output;
 
 use serde::Deserialize;
-use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::rig::{self, LIMIT, XrayRig, named, settled};
+use crate::schema::Schema;
 
 #[derive(Debug, Deserialize)]
 struct Sent {
@@ -158,12 +158,7 @@ async fn the_second_seeds_node_program_in_its_form() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_document_passes_awss_published_schema() {
-    let Some(schema) = named("TRACEPIPE_XRAY_SCHEMA", "AWS's schema of a segment document") else {
-        return;
-    };
-    let Some(python) = named("TRACEPIPE_PYTHON", "AWS's schema of a segment document") else {
-        return;
-    };
+    let Some(schema) = Schema::named() else { return };
     let rig = rig::xray(|start| start.set("processors.tail_sampling.decision_wait=6s")).await;
     let senders =
         tracepipe_e2e::order_system::senders(rig.collector.grpc().unwrap(), rig.collector.http().unwrap())
@@ -181,25 +176,5 @@ async fn every_document_passes_awss_published_schema() {
         .map(|document| document.text.replace('\n', " ") + "\n")
         .collect();
     assert!(!lines.is_empty());
-    let mut check = Command::new(python)
-        .arg(tool("python/check_schema.py"))
-        .env("TRACEPIPE_XRAY_SCHEMA", schema)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut stdin = check.stdin.take().unwrap();
-    let (written, output) = tokio::join!(
-        async move { stdin.write_all(lines.as_bytes()).await },
-        check.wait_with_output()
-    );
-    written.unwrap();
-    let output = output.unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    schema.check(&lines).await;
 }

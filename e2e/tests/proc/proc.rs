@@ -25,5 +25,6 @@ mod otlp_export;
 mod parity;
 mod policies;
 mod rig;
+mod schema;
 mod xray_failures;
 mod xray_oracle;
