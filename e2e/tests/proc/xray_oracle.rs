@@ -5,6 +5,7 @@ mod compare;
 mod coverage;
 mod crash;
 mod encode;
+mod shipped;
 mod spans;
 mod stacks;
 mod upstream;
@@ -12,10 +13,9 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use serde_json::Value;
-use tracepipe_config::AwsXraySettings;
+use serde_json::{Value, json};
+use tracepipe_config::{AwsXraySettings, ExporterKind, Source};
 use tracepipe_otlp::view::ResourceSpans;
 use tracepipe_xray::upstream::{Outcome, Translator, Version};
 
@@ -42,38 +42,31 @@ fn number(name: &str, default: u64) -> u64 {
     }
 }
 
-fn settings() -> AwsXraySettings {
-    AwsXraySettings {
-        region: None,
-        endpoint: None,
-        index_all_attributes: false,
-        indexed_attributes: Vec::new(),
-        aws_log_groups: Vec::new(),
-        num_workers: 8,
-        request_timeout: Duration::from_secs(30),
-        max_elapsed_time: Duration::from_secs(300),
+/// An exporter's settings, read as the collector reads them.
+fn settings(exporter: &Value) -> AwsXraySettings {
+    let source = Source {
+        name: "exporter".into(),
+        text: format!(
+            "receivers:\n  otlp: {{protocols: {{http: }}}}\nexporters:\n  awsxray: {exporter}\n\
+             service:\n  pipelines:\n    traces: {{receivers: [otlp], exporters: [awsxray]}}\n"
+        ),
+    };
+    let loaded = tracepipe_config::load(&source, &[], &|_| None).unwrap();
+    match loaded.settings.exporters.into_iter().next().map(|it| it.kind) {
+        Some(ExporterKind::AwsXray(settings)) => settings,
+        other => panic!("no awsxray but {other:?}"),
     }
 }
 
-fn texts(list: &[&str]) -> Vec<String> {
-    list.iter().map(|text| (*text).to_owned()).collect()
-}
-
 /// Exporters by name.
-fn exporters() -> Vec<(&'static str, AwsXraySettings)> {
+fn exporters() -> Vec<(&'static str, Value)> {
     vec![
-        ("plain", settings()),
-        (
-            "index_all",
-            AwsXraySettings {
-                index_all_attributes: true,
-                ..settings()
-            },
-        ),
+        ("plain", json!({})),
+        ("index_all", json!({ "index_all_attributes": true })),
         (
             "indexed",
-            AwsXraySettings {
-                indexed_attributes: texts(&[
+            json!({
+                "indexed_attributes": [
                     "rpc.method",
                     "http.method",
                     "net.peer.name",
@@ -89,19 +82,17 @@ fn exporters() -> Vec<(&'static str, AwsXraySettings)> {
                     "otel.resource.custom.list",
                     "service.name",
                     "not.there",
-                ]),
-                aws_log_groups: texts(&["configured", "", "second"]),
-                ..settings()
-            },
+                ],
+                "aws_log_groups": ["configured", "second"],
+            }),
         ),
         (
             "index_all_and_list",
-            AwsXraySettings {
-                index_all_attributes: true,
-                indexed_attributes: texts(&["http.url", "aws.operation", "db.name", "otel.resource.host.id"]),
-                aws_log_groups: texts(&["configured"]),
-                ..settings()
-            },
+            json!({
+                "index_all_attributes": true,
+                "indexed_attributes": ["http.url", "aws.operation", "db.name", "otel.resource.host.id"],
+                "aws_log_groups": ["configured"],
+            }),
         ),
     ]
 }
@@ -150,9 +141,10 @@ async fn documents_are_those_of_the_upstream_collector() {
     let mut report = Vec::new();
     let mut failures = Vec::new();
     let mut coverage = Coverage::default();
-    for (index, (name, settings)) in exporters.iter().enumerate() {
-        let source = SpanSource::new(seed.wrapping_mul(1_000) + index as u64, settings);
-        let seen = compare_exporter(&upstream, index, settings, &source, each).await;
+    for (index, (name, exporter)) in exporters.iter().enumerate() {
+        let settings = settings(exporter);
+        let source = SpanSource::new(seed.wrapping_mul(1_000) + index as u64, &settings);
+        let seen = compare_exporter(&upstream, index, &settings, &source, each).await;
         report.push(format!(
             "{name}: {} spans, {} documents, {} spans without one, {} differ",
             seen.spans,

@@ -164,6 +164,10 @@ fn dotnet(trace: &str, mut reader: Reader<'_>) -> Result<(), Crash> {
         let Some(rest) = line.trim().strip_prefix("at ") else {
             continue;
         };
+        if rest.starts_with("in ") {
+            // The blank is that of "at ", and there is no label before it.
+            return Err(Crash);
+        }
         let mut parts = rest.split(" in ");
         if let (Some(label), Some(location)) = (parts.next(), parts.next()) {
             let (path, tail) = location.rsplit_once(':').unwrap_or((location, ""));

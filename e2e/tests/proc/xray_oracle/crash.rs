@@ -1,6 +1,7 @@
 //! Spans that end the upstream collector; the receiver for HTTP catches the panic and closes the connection, the one for
 //! gRPC would not. The model says it of each.
 
+use serde_json::json;
 use tracepipe_otlp::view::{AnyValue, Event, KeyValue, ResourceSpans, ScopeSpans, Span, SpanKind};
 use tracepipe_otlp::{SpanId, TraceId};
 use tracepipe_xray::upstream::{Outcome, Translator, Version};
@@ -66,6 +67,7 @@ fn spans() -> Vec<ResourceSpans<'static>> {
             &format!("x\n  File \"a.py\", line 1, in f\n{AGAIN}\n\nT: m"),
         ),
         of_trace("dotnet", "T: m\n   at A() in file:line"),
+        of_trace("dotnet", "T: m\n   at in file:line 7"),
     ]
 }
 
@@ -74,10 +76,11 @@ async fn spans_that_end_the_upstream_collector_are_known() {
     let Some(peer) = peer_binary().await else {
         return;
     };
-    let upstream = Upstream::start(&peer, &[("plain", settings())]).await.unwrap();
+    let upstream = Upstream::start(&peer, &[("plain", json!({}))]).await.unwrap();
+    let settings = settings(&json!({}));
     for spans in spans() {
         for version in [Version::V0_120, Version::V0_161] {
-            let outcomes = Translator::new(&settings(), version).translate(&spans, &mut || 1);
+            let outcomes = Translator::new(&settings, version).translate(&spans, &mut || 1);
             assert_eq!(outcomes, [Outcome::Crash], "{spans:?}");
         }
         let answer = upstream

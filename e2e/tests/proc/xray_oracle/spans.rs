@@ -147,6 +147,16 @@ fn resource(draw: &mut Draw<'_>, language: &'static str) -> Vec<KeyValue<'static
             }
         }
     }
+    if draw.chance(0.1) {
+        let known = list.len() as u64;
+        for _ in 0..draw.one(&[1, 3]).min(known) {
+            let key = list[draw.below(known) as usize].key.clone();
+            list.push(KeyValue {
+                key,
+                value: draw.any(2),
+            });
+        }
+    }
     mixed(draw, list)
 }
 
@@ -365,10 +375,16 @@ fn event(draw: &mut Draw<'_>, language: &str) -> Event<'static> {
         let size = draw.one(&[0, 12_452]);
         list.push(pair("messaging.message_payload_size_bytes", draw.int(size)));
     }
+    let mut attributes = mixed(draw, list);
+    // Upstream writes it as Go prints it; the model knows of texts and integers.
+    attributes.retain(|it| {
+        let is_plain = matches!(it.value, AnyValue::String(_) | AnyValue::Int(_));
+        it.key != "http.response.status_code" || is_plain
+    });
     Event {
         time_unix_nano: draw.one(&[START, 1_696_954_761_000_001_999, 999, 0, START + 987_654_321]),
         name: name.into(),
-        attributes: mixed(draw, list),
+        attributes,
     }
 }
 
@@ -377,7 +393,7 @@ fn attributes(draw: &mut Draw<'_>) -> Vec<KeyValue<'static>> {
         return Vec::new();
     }
     let mut list = Vec::new();
-    let facets: [(f64, fn(&mut Draw<'_>, &mut Vec<KeyValue<'static>>)); 8] = [
+    let facets: [(f64, fn(&mut Draw<'_>, &mut Vec<KeyValue<'static>>)); 9] = [
         (0.4, http_old),
         (0.35, http_new),
         (0.35, net),
@@ -386,6 +402,7 @@ fn attributes(draw: &mut Draw<'_>) -> Vec<KeyValue<'static>> {
         (0.25, database),
         (0.3, other_names),
         (0.6, custom),
+        (0.2, any_value_of_any_name),
     ];
     for (share, facet) in facets {
         if draw.chance(share) {
@@ -546,6 +563,74 @@ fn application_signals(draw: &mut Draw<'_>, list: &mut Vec<KeyValue<'static>>) {
             draw.any(1)
         };
         list.push(pair("aws.xray.inprogress", value));
+    }
+}
+
+/// Names that some facet reads, but for those with two spellings.
+const NAMES: [&str; 58] = [
+    "aws.account_id",
+    "aws.dynamodb.table_names",
+    "aws.local.service",
+    "aws.operation",
+    "aws.region",
+    "aws.remote.operation",
+    "aws.remote.service",
+    "aws.service",
+    "aws.span.kind",
+    "aws.xray.annotations",
+    "aws.xray.inprogress",
+    "aws.xray.metadata.any",
+    "client.address",
+    "cloud.provider",
+    "container.image.tags",
+    "db.connection_string",
+    "db.name",
+    "db.statement",
+    "db.system",
+    "db.user",
+    "enduser.id",
+    "host.id",
+    "host.name",
+    "http.client_ip",
+    "http.host",
+    "http.method",
+    "http.request.method",
+    "http.response.status_code",
+    "http.scheme",
+    "http.server_name",
+    "http.status_code",
+    "http.status_text",
+    "http.target",
+    "http.url",
+    "http.user_agent",
+    "message.type",
+    "messaging.message_payload_size_bytes",
+    "messaging.url",
+    "net.host.name",
+    "net.host.port",
+    "net.peer.ip",
+    "net.peer.name",
+    "net.peer.port",
+    "network.peer.address",
+    "peer.service",
+    "remoteTarget",
+    "rpc.method",
+    "rpc.service",
+    "rpc.system",
+    "server.address",
+    "server.port",
+    "service.name",
+    "url.full",
+    "url.path",
+    "url.query",
+    "url.scheme",
+    "user_agent.original",
+    "K8s.RemoteNamespace",
+];
+
+fn any_value_of_any_name(draw: &mut Draw<'_>, list: &mut Vec<KeyValue<'static>>) {
+    for _ in 0..draw.one(&[1, 2, 5]) {
+        list.push(pair(draw.one(&NAMES), draw.any(2)));
     }
 }
 

@@ -144,17 +144,17 @@ pub(crate) fn trace(draw: &mut Draw<'_>, language: &str) -> String {
         "go" => ("panic: state", &GO),
         _ => ("main.rb:1:in `f': state (RuntimeError)", &GO),
     };
-    let mut lines = Vec::new();
+    let mut lines: Vec<String> = Vec::new();
     if draw.chance(0.97) {
-        lines.push(first);
+        lines.push(first.to_owned());
     }
     let length = draw.one(&[0, 1, 2, 3, 5, 8, 13]);
     if language == "python" && draw.chance(0.5) {
-        lines.extend(chain(draw));
+        lines.extend(chain(draw).into_iter().map(str::to_owned));
     }
-    lines.extend((0..length).map(|_| draw.one(pool)));
+    lines.extend((0..length).map(|_| line(draw, pool)));
     if language == "python" && draw.chance(0.8) {
-        lines.push("ValueError: the last one");
+        lines.push("ValueError: the last one".to_owned());
     }
     let end = draw.one(&["\n", "\n", "\n", "\r\n"]);
     let mut text = lines.join(end);
@@ -162,6 +162,30 @@ pub(crate) fn trace(draw: &mut Draw<'_>, language: &str) -> String {
         text.push_str(end);
     }
     text
+}
+
+/// A line of these; sometimes cut, or with a part of another one in it.
+fn line(draw: &mut Draw<'_>, pool: &[&str]) -> String {
+    let mut line = draw.one(pool).to_owned();
+    if draw.chance(0.15) {
+        let at = place(draw, &line);
+        line.truncate(at);
+    }
+    if draw.chance(0.15) {
+        let other = draw.one(pool);
+        let (at, from) = (place(draw, &line), place(draw, other));
+        line.insert_str(at, &other[from..]);
+    }
+    line
+}
+
+/// Between any two characters.
+fn place(draw: &mut Draw<'_>, text: &str) -> usize {
+    let mut at = draw.below(text.len() as u64 + 1) as usize;
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
 }
 
 /// Two Python exceptions, one raised while the other was handled.

@@ -7,8 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
-use serde_json::{Value, json};
-use tracepipe_config::AwsXraySettings;
+use serde_json::Value;
 use tracepipe_e2e::collector::{OtelcolPeer, free_address};
 use tracepipe_e2e::load::{Outcome, Sender, Target};
 use tracepipe_e2e::recorder::Recorder;
@@ -24,14 +23,14 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) async fn start(binary: &Path, exporters: &[(&str, AwsXraySettings)]) -> anyhow::Result<Self> {
+    pub(crate) async fn start(binary: &Path, exporters: &[(&str, Value)]) -> anyhow::Result<Self> {
         let mut pipelines = Vec::new();
         let mut parts = Parts::default();
         let mut last = None;
-        for (name, settings) in exporters {
+        for (name, exporter) in exporters {
             let address = free_address()?;
             let recorder = Recorder::start().await?;
-            parts.add(name, address, &recorder.url(), settings)?;
+            parts.add(name, address, &recorder.url(), exporter)?;
             pipelines.push((Sender::new(Target::http(address))?, recorder));
             last = Some(address);
         }
@@ -86,25 +85,15 @@ struct Parts {
 }
 
 impl Parts {
-    fn add(
-        &mut self,
-        name: &str,
-        address: SocketAddr,
-        endpoint: &str,
-        settings: &AwsXraySettings,
-    ) -> std::fmt::Result {
+    fn add(&mut self, name: &str, address: SocketAddr, endpoint: &str, exporter: &Value) -> std::fmt::Result {
         writeln!(
             self.receivers,
             "  otlp/{name}: {{protocols: {{http: {{endpoint: '{address}'}}}}}}"
         )?;
-        let exporter = json!({
-            "endpoint": endpoint,
-            "region": "us-east-1",
-            "local_mode": true,
-            "index_all_attributes": settings.index_all_attributes,
-            "indexed_attributes": settings.indexed_attributes,
-            "aws_log_groups": settings.aws_log_groups,
-        });
+        let mut exporter = exporter.clone();
+        exporter["endpoint"] = endpoint.into();
+        exporter["region"] = "us-east-1".into();
+        exporter["local_mode"] = true.into();
         // JSON is YAML.
         writeln!(self.exporters, "  awsxray/{name}: {exporter}")?;
         writeln!(

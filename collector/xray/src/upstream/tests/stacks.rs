@@ -235,6 +235,7 @@ fn dotnet_malformed() {
         ["T: m", "  G()||0", "  H|file|0", "  I|file|0"]
     );
     assert!(crashes("dotnet", "T: m\n   at A() in file:line"));
+    assert!(crashes("dotnet", "T: m\n   at in file:line 7"));
 }
 
 #[test]
