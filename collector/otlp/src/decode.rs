@@ -252,6 +252,10 @@ fn push_key_value<'a>(to: &mut Vec<KeyValue<'a>>, message: &'a [u8], room: &mut 
     if !take_room(room) {
         return;
     }
+    if let Some(usual) = usual_key_value(message) {
+        to.push(usual);
+        return;
+    }
     let mut decoded = KeyValue::default();
     for field in fields(message) {
         match field {
@@ -261,6 +265,38 @@ fn push_key_value<'a>(to: &mut Vec<KeyValue<'a>>, message: &'a [u8], room: &mut 
         }
     }
     to.push(decoded);
+}
+
+/// An attribute as encoders write it: a short key, then a text, a number or a truth value, and nothing else. None for
+/// any other, of which nothing is known yet.
+#[inline]
+fn usual_key_value(message: &[u8]) -> Option<KeyValue<'_>> {
+    let [0x0a, length @ ..0x80, rest @ ..] = message else {
+        return None;
+    };
+    let (key, rest) = rest.split_at_checked(usize::from(*length))?;
+    let [0x12, length @ ..0x80, value @ ..] = rest else {
+        return None;
+    };
+    if value.len() != usize::from(*length) {
+        return None;
+    }
+    let value = match value {
+        [0x0a, length @ ..0x80, string @ ..] if string.len() == usize::from(*length) => {
+            AnyValue::String(text(string))
+        }
+        [0x10, truth @ ..0x80] => AnyValue::Bool(*truth != 0),
+        [0x18, number @ ..0x80] => AnyValue::Int(i64::from(*number)),
+        [0x18, low @ 0x80..=0xff, high @ ..0x80] => {
+            AnyValue::Int(i64::from(low & 0x7f) | i64::from(*high) << 7)
+        }
+        [0x21, bits @ ..] => AnyValue::Double(f64::from_le_bytes(bits.try_into().ok()?)),
+        _ => return None,
+    };
+    Some(KeyValue {
+        key: text(key),
+        value,
+    })
 }
 
 /// Recursion ends at the depth that has been checked.
