@@ -16,7 +16,7 @@ pub use build::{set, set_list};
 pub(crate) use exporters::is_header_name;
 pub use exporters::{
     AwsXrayConfig, ClientTlsConfig, DebugConfig, ExporterConfig, LogLevelWord, OtlpExporterConfig,
-    QueueConfig, RetryConfig,
+    QueueConfig, RetryConfig, XrayTelemetryConfig,
 };
 pub use processors::{
     BatchConfig, MemoryLimiterConfig, ProcessorConfig, ResourceActionConfig, ResourceConfig, ResourceVerb,

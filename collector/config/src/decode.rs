@@ -396,18 +396,6 @@ impl<'n> Fields<'n> {
         })
     }
 
-    /// As [`Self::get`], for a key that messages do not offer.
-    pub(crate) fn get_unlisted<T>(
-        &mut self,
-        diag: &mut Diagnostics,
-        key: &'static str,
-        decode: impl Fn(&Cursor<'n>, &mut Diagnostics) -> Option<T>,
-    ) -> Field<T> {
-        let field = self.get(diag, key, decode);
-        self.supported.pop();
-        field
-    }
-
     /// Keys that upstream has and this version does not, each with the value that changes nothing.
     pub(crate) fn unsupported(&mut self, diag: &mut Diagnostics, keys: &[(&'static str, Unless)]) {
         for (key, unless) in keys {

@@ -151,6 +151,8 @@ pub struct AwsXraySettings {
     pub num_workers: u64,
     /// One attempt may take this long. Default 30 s.
     pub request_timeout: Duration,
+    /// What X-Ray is told about the sending itself; none: nothing.
+    pub telemetry: Option<XrayTelemetrySettings>,
     /// How long a document waits for X-Ray to take it before it is given up. Default zero: no end; what waits is bounded
     /// by the queue.
     pub max_elapsed_time: Duration,
@@ -168,9 +170,37 @@ impl Default for AwsXraySettings {
             aws_log_groups: Vec::new(),
             num_workers: 8,
             request_timeout: Duration::from_secs(30),
+            telemetry: None,
             max_elapsed_time: Duration::ZERO,
         }
     }
+}
+
+/// Longest `Hostname` of X-Ray's (API model), in bytes.
+pub const XRAY_HOSTNAME_LENGTH_MAX: usize = 255;
+/// Longest `EC2InstanceId` of X-Ray's.
+pub const XRAY_INSTANCE_ID_LENGTH_MAX: usize = 20;
+/// Longest `ResourceARN` of X-Ray's.
+pub const XRAY_RESOURCE_ARN_LENGTH_MAX: usize = 500;
+
+/// `telemetry` of `awsxray`, when it is enabled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct XrayTelemetrySettings {
+    /// Who sends; none: X-Ray is not told.
+    pub metadata: Option<XrayMetadata>,
+}
+
+/// Who sends.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct XrayMetadata {
+    /// None: `AWS_HOSTNAME`, else what the instance says.
+    pub hostname: Option<String>,
+    /// None: `AWS_INSTANCE_ID`, else what the instance says.
+    pub instance_id: Option<String>,
+    /// Of what the collector runs on.
+    pub resource_arn: Option<String>,
+    /// The instance's metadata service may be asked.
+    pub ask_instance: bool,
 }
 
 /// A role of another account, as a rule.

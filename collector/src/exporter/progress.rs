@@ -89,6 +89,11 @@ impl Progress {
         });
     }
 
+    /// The queue that the batch was taken from.
+    pub(super) fn queue(&self) -> SendingQueue {
+        self.queue.clone()
+    }
+
     /// The exporter's name, for the log.
     pub(crate) fn exporter_id(&self) -> String {
         self.queue.account().id

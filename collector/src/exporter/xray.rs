@@ -5,7 +5,7 @@
 //!
 //! `documents.rs` packs, `pace.rs` says how fast requests may go, `failure.rs` what a failed one means, `client.rs` makes
 //! the SDK's client: by the way that `network.rs` finds, with credentials that `credentials.rs` keeps fresh and the time
-//! that `skew.rs` tells.
+//! that `skew.rs` tells. `telemetry.rs` tells X-Ray about all this, when it shall.
 
 mod client;
 mod credentials;
@@ -14,6 +14,7 @@ mod failure;
 mod network;
 mod pace;
 mod skew;
+mod telemetry;
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -33,6 +34,7 @@ use tracepipe_xray::{TraceTranslator, Translator};
 use self::documents::Documents;
 use self::failure::{Failure, classify};
 use self::pace::{Gate, Refusal};
+use self::telemetry::Telemetry;
 use super::progress::Progress;
 use super::retry::Backoff;
 use crate::batcher::SpanBatch;
@@ -65,6 +67,7 @@ pub(crate) struct XrayExporter {
     gate: Gate,
     limiter: MemoryLimiter,
     failures: LogGate,
+    telemetry: Option<Telemetry>,
     clock: Clock,
 }
 
@@ -78,7 +81,14 @@ impl XrayExporter {
     pub(crate) async fn build(settings: &AwsXraySettings, limiter: MemoryLimiter) -> anyhow::Result<Self> {
         let clock = Clock::start();
         let client = client::client(settings, clock).await?;
-        Ok(Self::new(client, settings, limiter))
+        let telemetry = settings
+            .telemetry
+            .as_ref()
+            .map(|telemetry| Telemetry::of_this_node(client.clone(), telemetry));
+        Ok(Self {
+            telemetry,
+            ..Self::new(client, settings, limiter)
+        })
     }
 
     fn new(client: aws_sdk_xray::Client, settings: &AwsXraySettings, limiter: MemoryLimiter) -> Self {
@@ -87,6 +97,7 @@ impl XrayExporter {
             client,
             limiter,
             failures: LogGate::new(FAILURE_LOG_INTERVAL),
+            telemetry: None,
             translator: Translator::new(settings),
             retry: RetrySettings {
                 enabled: true,
@@ -107,6 +118,9 @@ impl XrayExporter {
     /// `num_workers` requests exist at a time, over all batches: a request that waits for its next attempt holds up
     /// the translation of the next, and the queue takes what comes meanwhile.
     pub(crate) async fn export(&self, batch: &SpanBatch, progress: Progress) {
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.start(|| progress.queue());
+        }
         let progress = RefCell::new(progress);
         let mut sending = FuturesUnordered::new();
         let mut documents = Documents::default();
@@ -275,6 +289,9 @@ impl XrayExporter {
                 Ok(answer.unprocessed_trace_segments.unwrap_or_default())
             }
             Err(error) => {
+                if let Some(telemetry) = &self.telemetry {
+                    telemetry.failed(&error);
+                }
                 let failure = classify(&error);
                 let code = error.as_service_error().and_then(|error| error.code());
                 progress

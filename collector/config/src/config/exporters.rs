@@ -43,8 +43,29 @@ pub struct AwsXrayConfig {
     pub num_workers: Field<u64>,
     /// In seconds; default 30, as upstream.
     pub request_timeout_seconds: Field<u64>,
+    /// `telemetry`.
+    pub telemetry: XrayTelemetryConfig,
+    /// Default none; `telemetry` has one as well, which comes first.
+    pub resource_arn: Field<String>,
+    /// True: the instance is not asked who it is. Default false.
+    pub local_mode: Field<bool>,
     /// `tracepipe.max_elapsed_time`: a key that only tracepipe has. Default 0: no end.
     pub max_elapsed_time: Field<GoDuration>,
+}
+
+/// `telemetry` of `awsxray`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct XrayTelemetryConfig {
+    /// Default false, as upstream.
+    pub enabled: Field<bool>,
+    /// Default false, as upstream.
+    pub include_metadata: Field<bool>,
+    /// Nothing, or empty: the environment or the instance says.
+    pub hostname: Field<String>,
+    /// Nothing, or empty: the environment or the instance says.
+    pub instance_id: Field<String>,
+    /// Default none.
+    pub resource_arn: Field<String>,
 }
 
 /// `otlp`.
@@ -159,16 +180,19 @@ fn awsxray(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<AwsXrayConfig>
         aws_log_groups: fields.get(diag, "aws_log_groups", texts),
         num_workers: fields.get(diag, "num_workers", decode::whole),
         request_timeout_seconds: fields.get(diag, "request_timeout_seconds", decode::whole),
+        telemetry: fields
+            .get(diag, "telemetry", telemetry)
+            .map(|telemetry| telemetry.value)
+            .unwrap_or_default(),
+        resource_arn: fields.get(diag, "resource_arn", decode::text),
+        local_mode: fields.get(diag, "local_mode", decode::boolean),
         max_elapsed_time: fields.get(diag, "tracepipe", own).and_then(|own| own.value),
     };
-    fields.get_unlisted(diag, "telemetry", telemetry);
     let advice = "is a setting of tracepipe, not of the OpenTelemetry Collector; write it under `tracepipe`";
     fields.refused(diag, "max_elapsed_time", advice);
     fields.unsupported(
         diag,
         &[
-            ("resource_arn", Unless::Empty),
-            ("local_mode", Unless::False),
             ("profile", Unless::Empty),
             ("shared_credentials_file", Unless::Empty),
             ("middleware", Unless::Empty),
@@ -195,22 +219,20 @@ fn own(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<Field<GoDuration>>
     Some(max_elapsed_time)
 }
 
-/// `PutTelemetryRecords` is off by default; only that is supported.
-fn telemetry(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<()> {
+fn telemetry(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<XrayTelemetryConfig> {
     let mut fields = Fields::new(cursor, diag)?;
-    fields.unsupported(
-        diag,
-        &[
-            ("enabled", Unless::False),
-            ("include_metadata", Unless::False),
-            ("contributors", Unless::Empty),
-            ("hostname", Unless::Empty),
-            ("instance_id", Unless::Empty),
-            ("resource_arn", Unless::Empty),
-        ],
-    );
+    let config = XrayTelemetryConfig {
+        enabled: fields.get(diag, "enabled", decode::boolean),
+        include_metadata: fields.get(diag, "include_metadata", decode::boolean),
+        hostname: fields.get(diag, "hostname", decode::text),
+        instance_id: fields.get(diag, "instance_id", decode::text),
+        resource_arn: fields.get(diag, "resource_arn", decode::text),
+    };
+    let none =
+        "there is no component here that could contribute: upstream names its X-Ray receiver and proxy";
+    fields.refused_unless(diag, ("contributors", Unless::Empty), none);
     fields.finish(diag);
-    Some(())
+    Some(config)
 }
 
 const COMPRESSIONS: Choice<Compression> = Choice {

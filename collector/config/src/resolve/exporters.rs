@@ -13,7 +13,8 @@ use crate::config::{
 use crate::error::Diagnostics;
 use crate::settings::{
     AssumedRole, AwsXraySettings, ClientTls, Compression, DebugSettings, ExporterKind, ExporterSettings,
-    OtlpExporterSettings, QueueSettings, RetrySettings, Secret, Verbosity,
+    OtlpExporterSettings, QueueSettings, RetrySettings, Secret, Verbosity, XRAY_HOSTNAME_LENGTH_MAX,
+    XRAY_INSTANCE_ID_LENGTH_MAX, XRAY_RESOURCE_ARN_LENGTH_MAX, XrayMetadata, XrayTelemetrySettings,
 };
 
 /// Requests in flight at a time: each holds a batch.
@@ -90,6 +91,7 @@ fn awsxray(scope: &Scope, config: &AwsXrayConfig, diag: &mut Diagnostics) -> Aws
         aws_log_groups: values(&config.aws_log_groups),
         num_workers: scope.within(&config.num_workers, "num_workers", (1..=WORKERS_MAX, 8), diag),
         request_timeout: Duration::from_secs(seconds),
+        telemetry: xray_telemetry(scope, config, diag),
         max_elapsed_time: scope.duration(
             &config.max_elapsed_time,
             key,
@@ -97,6 +99,51 @@ fn awsxray(scope: &Scope, config: &AwsXrayConfig, diag: &mut Diagnostics) -> Aws
             diag,
         ),
     }
+}
+
+/// What stands there is checked also when it is not asked for.
+fn xray_telemetry(
+    scope: &Scope,
+    config: &AwsXrayConfig,
+    diag: &mut Diagnostics,
+) -> Option<XrayTelemetrySettings> {
+    let telemetry = &config.telemetry;
+    let includes = or(&telemetry.include_metadata, false);
+    let below = scope.below("telemetry");
+    let mut text = |scope: &Scope, field: &Field<String>, key: &str, longest: usize| {
+        let text = not_empty(field)?;
+        let at = field.as_ref().and_then(|field| field.at);
+        let path = scope.path(key);
+        if text.len() > longest {
+            diag.error(at, path, format!("X-Ray takes no more than {longest} bytes"));
+        } else if !includes {
+            diag.warn(
+                at,
+                path,
+                "has no effect: X-Ray is told who sends when `telemetry.include_metadata` is true",
+            );
+        }
+        Some(text)
+    };
+    let hostname = text(&below, &telemetry.hostname, "hostname", XRAY_HOSTNAME_LENGTH_MAX);
+    let id = text(
+        &below,
+        &telemetry.instance_id,
+        "instance_id",
+        XRAY_INSTANCE_ID_LENGTH_MAX,
+    );
+    let longest = XRAY_RESOURCE_ARN_LENGTH_MAX;
+    let own_arn = text(&below, &telemetry.resource_arn, "resource_arn", longest);
+    let arn = text(scope, &config.resource_arn, "resource_arn", longest);
+    let metadata = XrayMetadata {
+        hostname,
+        instance_id: id,
+        resource_arn: own_arn.or(arn),
+        ask_instance: !or(&config.local_mode, false),
+    };
+    or(&telemetry.enabled, false).then(|| XrayTelemetrySettings {
+        metadata: includes.then_some(metadata),
+    })
 }
 
 fn role(scope: &Scope, config: &AwsXrayConfig, diag: &mut Diagnostics) -> Option<AssumedRole> {

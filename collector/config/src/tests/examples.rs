@@ -96,6 +96,7 @@ fn seed1() -> Settings {
                     aws_log_groups: vec![],
                     num_workers: 8,
                     request_timeout: Duration::from_secs(30),
+                    telemetry: None,
                     max_elapsed_time: Duration::ZERO,
                 }),
             },

@@ -62,6 +62,13 @@ pub(super) fn exporter(config: &ExporterConfig) -> Map {
 }
 
 fn awsxray(config: &AwsXrayConfig) -> Map {
+    let telemetry = &config.telemetry;
+    let telemetry = Map::default()
+        .field("enabled", &telemetry.enabled)
+        .field("include_metadata", &telemetry.include_metadata)
+        .field("hostname", &telemetry.hostname)
+        .field("instance_id", &telemetry.instance_id)
+        .field("resource_arn", &telemetry.resource_arn);
     let own = Map::default().field("max_elapsed_time", &config.max_elapsed_time);
     Map::default()
         .field("region", &config.region)
@@ -74,6 +81,9 @@ fn awsxray(config: &AwsXrayConfig) -> Map {
         .field("aws_log_groups", &config.aws_log_groups)
         .field("num_workers", &config.num_workers)
         .field("request_timeout_seconds", &config.request_timeout_seconds)
+        .filled("telemetry", telemetry)
+        .field("resource_arn", &config.resource_arn)
+        .field("local_mode", &config.local_mode)
         .filled("tracepipe", own)
 }
 

@@ -44,7 +44,7 @@ const SESSION_NAME: &str = "tracepipe-collector";
 /// When neither the configuration nor the environment names a region; when the environment asks for what cannot be: a
 /// FIPS endpoint where AWS has none, a proxy that is none, authorities that cannot be read.
 pub(super) async fn client(settings: &AwsXraySettings, clock: Clock) -> anyhow::Result<aws_sdk_xray::Client> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let variable = network::of_the_process;
     let region = settings
         .region
         .clone()
@@ -166,4 +166,4 @@ impl std::fmt::Debug for Listener {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -19,6 +19,11 @@ const NEVER_BY_PROXY: &str = "169.254.0.0/16,fd00:ec2::/32,localhost,127.0.0.0/8
 /// A variable of the environment that is set and not empty.
 pub(super) type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// A variable of the process's environment.
+pub(super) fn of_the_process(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// The HTTP client that the environment asks for; `None`: the SDK's own.
 ///
 /// # Errors

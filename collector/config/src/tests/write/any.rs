@@ -211,6 +211,9 @@ fn awsxray() -> BoxedStrategy<ExporterConfig> {
         role(),
     );
     let rest = (
+        xray_telemetry(),
+        field(text()),
+        field(any::<bool>()),
         field(any::<bool>()),
         field(number()),
         field(number()),
@@ -220,7 +223,15 @@ fn awsxray() -> BoxedStrategy<ExporterConfig> {
         .prop_map(
             |((region, endpoint, indexed_attributes, aws_log_groups, role), rest)| {
                 let (proxy_address, role_arn, external_id) = role;
-                let (index_all_attributes, num_workers, request_timeout_seconds, max_elapsed_time) = rest;
+                let (
+                    telemetry,
+                    resource_arn,
+                    local_mode,
+                    index_all_attributes,
+                    num_workers,
+                    request_timeout_seconds,
+                    max_elapsed_time,
+                ) = rest;
                 ExporterConfig::AwsXray(AwsXrayConfig {
                     region,
                     endpoint,
@@ -232,8 +243,27 @@ fn awsxray() -> BoxedStrategy<ExporterConfig> {
                     aws_log_groups,
                     num_workers,
                     request_timeout_seconds,
+                    telemetry,
+                    resource_arn,
+                    local_mode,
                     max_elapsed_time,
                 })
+            },
+        )
+        .boxed()
+}
+
+fn xray_telemetry() -> BoxedStrategy<XrayTelemetryConfig> {
+    let flags = (field(any::<bool>()), field(any::<bool>()));
+    let id = prop_oneof![19 => "i-[0-9a-f]{17}", 1 => text()];
+    (flags, field(text()), field(id), field(text()))
+        .prop_map(
+            |((enabled, include_metadata), hostname, instance_id, resource_arn)| XrayTelemetryConfig {
+                enabled,
+                include_metadata,
+                hostname,
+                instance_id,
+                resource_arn,
             },
         )
         .boxed()

@@ -14,6 +14,7 @@ use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use tracepipe_config::AssumedRole;
@@ -21,11 +22,11 @@ use tracepipe_config::AssumedRole;
 use super::*;
 
 /// A request and what it is answered.
-type Answer = Box<dyn Fn(&HttpRequest, u64) -> HttpResponse + Send + Sync>;
+type Answer = Box<dyn Fn(&HttpRequest, u64) -> Result<HttpResponse, ConnectorError> + Send + Sync>;
 
 /// AWS, as an HTTP client of the SDK.
 #[derive(Clone)]
-struct Cloud {
+pub(in crate::exporter::xray) struct Cloud {
     answer: Arc<Answer>,
     /// What came: URL and `X-Amz-Date`.
     seen: Arc<Mutex<Vec<(String, String)>>>,
@@ -51,19 +52,25 @@ impl HttpConnector for Cloud {
             seen.push((request.uri().to_owned(), date.to_owned()));
             seen.len() as u64
         };
-        HttpConnectorFuture::ready(Ok((self.answer)(&request, number)))
+        HttpConnectorFuture::ready((self.answer)(&request, number))
     }
 }
 
 impl Cloud {
     fn new(answer: impl Fn(&HttpRequest, u64) -> HttpResponse + Send + Sync + 'static) -> Self {
+        Self::that_may_fail(move |request, number| Ok(answer(request, number)))
+    }
+
+    pub(in crate::exporter::xray) fn that_may_fail(
+        answer: impl Fn(&HttpRequest, u64) -> Result<HttpResponse, ConnectorError> + Send + Sync + 'static,
+    ) -> Self {
         Self {
             answer: Arc::new(Box::new(answer)),
             seen: Arc::default(),
         }
     }
 
-    fn sdk(&self, region: &str) -> SdkConfig {
+    pub(in crate::exporter::xray) fn sdk(&self, region: &str) -> SdkConfig {
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(region.to_owned()))
@@ -75,7 +82,7 @@ impl Cloud {
     }
 }
 
-fn response(status: u16, date: SystemTime, code: &'static str) -> HttpResponse {
+pub(in crate::exporter::xray) fn response(status: u16, date: SystemTime, code: &'static str) -> HttpResponse {
     let status = StatusCode::try_from(status).unwrap();
     let mut response = HttpResponse::new(status, SdkBody::from("{}"));
     let date = DateTime::from(date).fmt(DateTimeFormat::HttpDate).unwrap();
@@ -86,12 +93,15 @@ fn response(status: u16, date: SystemTime, code: &'static str) -> HttpResponse {
     response
 }
 
-fn settings() -> AwsXraySettings {
+pub(in crate::exporter::xray) fn settings() -> AwsXraySettings {
     super::super::tests::settings()
 }
 
 /// A client in an environment without variables.
-async fn client(settings: &AwsXraySettings, sdk: &SdkConfig) -> anyhow::Result<aws_sdk_xray::Client> {
+pub(in crate::exporter::xray) async fn client(
+    settings: &AwsXraySettings,
+    sdk: &SdkConfig,
+) -> anyhow::Result<aws_sdk_xray::Client> {
     let config = assemble(settings, sdk, Clock::start(), &|_| None).await?;
     Ok(aws_sdk_xray::Client::from_conf(config))
 }
@@ -105,7 +115,7 @@ async fn put(client: &aws_sdk_xray::Client) -> bool {
         .is_ok()
 }
 
-fn here() -> SystemTime {
+pub(in crate::exporter::xray) fn here() -> SystemTime {
     SystemTime::UNIX_EPOCH + Clock::unix_now()
 }
 
