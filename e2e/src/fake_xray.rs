@@ -17,6 +17,7 @@ pub mod tls;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -147,6 +148,11 @@ impl FakeXray {
         *lock(&self.shared.verifier) = verifier;
     }
 
+    /// From now on its clock is so many seconds ahead of this machine's; negative: behind.
+    pub fn set_seconds_ahead(&self, seconds: i64) {
+        *lock(&self.shared.seconds_ahead) = seconds;
+    }
+
     /// Says "stored" to the documents of one trace with a fault, and forgets them.
     pub fn swallow_one_fault(&self) {
         lock(&self.shared.store).swallow_one_fault();
@@ -173,6 +179,7 @@ pub(crate) struct Shared {
     verifier: Mutex<Verifier>,
     player: Mutex<Player>,
     store: Mutex<Store>,
+    seconds_ahead: Mutex<i64>,
     counts: watch::Sender<Counts>,
 }
 
@@ -182,7 +189,18 @@ impl Shared {
             verifier: Mutex::new(verifier),
             player: Mutex::new(Player::default()),
             store: Mutex::new(Store::default()),
+            seconds_ahead: Mutex::default(),
             counts: watch::Sender::new(Counts::default()),
+        }
+    }
+
+    fn now(&self) -> SystemTime {
+        let ahead = *lock(&self.seconds_ahead);
+        let shift = Duration::from_secs(ahead.unsigned_abs());
+        if ahead < 0 {
+            clock::wall() - shift
+        } else {
+            clock::wall() + shift
         }
     }
 
@@ -209,11 +227,19 @@ struct PutTraceSegments {
     trace_segment_documents: Vec<String>,
 }
 
-/// Answers a call to the API, or to the fake's own paths.
+/// Answers a call to the API, or to the fake's own paths, and dates the answer.
 pub(crate) async fn handle(
     shared: Arc<Shared>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, CloseConnection> {
+    let mut response = answer(Arc::clone(&shared), request).await?;
+    if let Ok(date) = HeaderValue::from_str(&sigv4::http_date(shared.now())) {
+        response.headers_mut().insert("date", date);
+    }
+    Ok(response)
+}
+
+async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, CloseConnection> {
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, REQUEST_BYTES_MAX).collect().await else {
         return Err(CloseConnection);
@@ -223,7 +249,7 @@ pub(crate) async fn handle(
         return Ok(steer(&shared, &parts.method, path, &body));
     }
     shared.count(|counts| counts.requests += 1);
-    let verified = lock(&shared.verifier).verify(&parts, &body, clock::wall());
+    let verified = lock(&shared.verifier).verify(&parts, &body, shared.now());
     if let Err(denied) = verified {
         shared.count(|counts| counts.denied += 1);
         return Ok(error(StatusCode::FORBIDDEN, denied.code(), &denied.message()));

@@ -414,6 +414,23 @@ pub(crate) fn iso_8601(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// `Sun, 30 Aug 2015 12:36:00 GMT` (RFC 9110, "IMF-fixdate").
+pub(crate) fn http_date(time: SystemTime) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (year, month, day) = civil_from_days(seconds / 86_400);
+    let name = |names: &[&'static str], at: u64| {
+        let at = usize::try_from(at).unwrap_or_default();
+        names.get(at).copied().unwrap_or_default()
+    };
+    let (of_week, of_year) = (name(&DAYS, seconds / 86_400 % 7), name(&MONTHS, month - 1));
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{of_week}, {day:02} {of_year} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+}
+
 /// `20150830T123600Z`.
 fn amz_date(time: SystemTime) -> String {
     iso_8601(time).replace(['-', ':'], "")

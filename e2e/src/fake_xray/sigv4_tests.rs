@@ -168,3 +168,10 @@ fn dates_go_both_ways() {
     assert_eq!(parse_amz_date("2026-11-21T04:38"), None);
     assert_eq!(parse_amz_date("20261321T043841Z"), None);
 }
+
+#[test]
+fn http_dates_have_the_day_of_the_week() {
+    let at = |seconds| super::http_date(UNIX_EPOCH + Duration::from_secs(seconds));
+    assert_eq!(at(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+    assert_eq!(at(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+}

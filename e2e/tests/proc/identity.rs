@@ -491,8 +491,8 @@ async fn an_sts_that_fails_only_delays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_are_fetched_again_before_they_end() {
     let pod = Pod::new().await;
-    // The SDK renews within the last ten seconds.
-    pod.aws.sts().set_session_seconds(Some(11));
+    // Of what lasts for seconds, the last third is early.
+    pod.aws.sts().set_session_seconds(Some(6));
     let collector = pod.usual_collector().await;
     let mut spans = 0;
     let several = async {

@@ -48,6 +48,17 @@ async fn throttling_only_delays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_an_hour_off_costs_a_call() {
+    for seconds_ahead in [3600, -3600] {
+        let rig = rig::xray(|start| start).await;
+        rig.fake.set_seconds_ahead(seconds_ahead);
+        run(&rig).await;
+        let denied = rig.fake.counts().denied;
+        assert!((1..20).contains(&denied), "{denied}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn server_errors_and_timeouts_only_delay() {
     tokio::join!(
         survives(Failure::Status(500)),
