@@ -151,7 +151,7 @@ impl OtlpExporter {
                         ?pause,
                         "a batch will be sent again"
                     );
-                    tokio::time::sleep(pause).await;
+                    progress.pause(pause).await;
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! Where the spans of one batch stand while it is being sent.
 
+use std::time::Duration;
+
 use tracepipe_xray::Translated;
 
 use super::queue::SendingQueue;
@@ -45,6 +47,23 @@ impl Progress {
             *account.lost.entry(reason).or_default() += spans;
             account.in_flight -= spans;
         });
+    }
+
+    /// The pause before another attempt; shorter when the collector goes down.
+    pub(crate) fn pause(&self, pause: Duration) -> impl Future<Output = ()> + use<> {
+        let last_call = self.last_call();
+        async move {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = last_call => {}
+            }
+        }
+    }
+
+    /// Ends when there is no time left to wait for a better one.
+    pub(crate) fn last_call(&self) -> impl Future<Output = ()> + use<> {
+        let queue = self.queue.clone();
+        async move { queue.last_call().await }
     }
 
     /// A request was sent.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -11,11 +12,15 @@ use super::progress::Progress;
 use crate::account::ExporterAccount;
 use crate::batcher::SpanBatch;
 
+/// Longest pause between two attempts once the queue is closed.
+const LAST_PAUSE_MAX: Duration = Duration::from_millis(500);
+
 /// The queue of one exporter; clones share it.
 #[derive(Clone)]
 pub struct SendingQueue {
     state: Rc<RefCell<State>>,
     changed: Rc<Notify>,
+    closing: Rc<Notify>,
 }
 
 struct State {
@@ -46,6 +51,7 @@ impl SendingQueue {
                 is_full: false,
             })),
             changed: Rc::new(Notify::new()),
+            closing: Rc::new(Notify::new()),
         }
     }
 
@@ -95,6 +101,18 @@ impl SendingQueue {
     pub fn close(&self) {
         self.state.borrow_mut().closed = true;
         self.changed.notify_one();
+        self.closing.notify_waiters();
+    }
+
+    /// Waits until the queue is closed; afterwards for [`LAST_PAUSE_MAX`]. Whoever waits for a better time to send has
+    /// little left then, and tries.
+    pub(super) async fn last_call(&self) {
+        let closing = self.closing.notified();
+        if self.state.borrow().closed {
+            tokio::time::sleep(LAST_PAUSE_MAX).await;
+        } else {
+            closing.await;
+        }
     }
 
     /// Gives up what waits.

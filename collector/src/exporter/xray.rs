@@ -208,7 +208,12 @@ impl XrayExporter {
     ) -> Option<Documents> {
         let mut backoff = Backoff::new(&self.retry);
         while !documents.0.is_empty() {
-            if !self.pass_gate(begun).await {
+            let last_call = progress.borrow().last_call();
+            let may_go = tokio::select! {
+                may_go = self.pass_gate(begun) => may_go,
+                () = last_call => true,
+            };
+            if !may_go {
                 self.give_up(documents, "waiting", progress);
                 break;
             }
@@ -243,7 +248,8 @@ impl XrayExporter {
             };
             // Else the gate says when to try again.
             if is_alone {
-                tokio::time::sleep(pause).await;
+                let pause = progress.borrow().pause(pause);
+                pause.await;
             }
         }
         None

@@ -69,6 +69,8 @@ enum State {
     Stopped {
         /// The next probe may go then.
         until: Duration,
+        /// One is on its way.
+        probing: bool,
         /// The pause after it, if it fails.
         pause: Duration,
     },
@@ -116,11 +118,12 @@ impl Pace {
                 *next = now + Duration::from_secs_f64(1.0 / *rate);
                 Turn::Now
             }
-            State::Stopped { until, .. } => {
+            State::Stopped { until, probing, .. } => {
                 if now < *until {
                     return Turn::At(*until);
                 }
                 *until = now + patience;
+                *probing = true;
                 Turn::Now
             }
         }
@@ -165,8 +168,8 @@ impl Pace {
         self.forget_old(now);
         let is_same_burst = self.last_refusal.is_some_and(|refusal| now < refusal + BURST);
         match self.state {
-            // Requests that went before it stopped.
-            State::Stopped { until, .. } if is_same_burst && now < until => true,
+            // It went before everything stopped.
+            State::Stopped { probing: false, .. } => true,
             State::Stopped { pause, .. } => self.stop(now, pause, chance),
             State::Free | State::Limited { .. } if self.taken.is_empty() => {
                 self.stop(now, PROBE_PAUSE_FIRST, chance)
@@ -190,6 +193,7 @@ impl Pace {
         self.last_refusal = Some(now);
         self.state = State::Stopped {
             until: now + pause.mul_f64(0.75 + chance.clamp(0.0, 1.0) / 2.0),
+            probing: false,
             pause: (pause * 2).min(PROBE_PAUSE_LONGEST),
         };
         true
@@ -370,6 +374,27 @@ mod tests {
         let outage = seconds(20)..seconds(620);
         let outcome = run(1, seconds(630), |now| !outage.contains(&now));
         assert!(outcome.calls - outcome.taken < 600 / 2 + 20, "{outcome:?}");
+    }
+
+    #[test]
+    fn each_probe_that_fails_makes_the_pause_longer_and_no_other_request_does() {
+        let mut pace = Pace::new();
+        let mut now = seconds(5);
+        // Eight requests were on their way.
+        for _ in 0..8 {
+            assert!(pace.refused(now, Refusal::Failed, 0.5));
+        }
+        let mut pauses = Vec::new();
+        for _ in 0..6 {
+            let Turn::At(then) = pace.ask(now, PATIENCE) else {
+                panic!("it waits");
+            };
+            pauses.push((then - now).as_millis());
+            assert_eq!(pace.ask(then, PATIENCE), Turn::Now);
+            now = then + ROUND_TRIP;
+            assert!(pace.refused(now, Refusal::Failed, 0.5));
+        }
+        assert_eq!(pauses, [250, 500, 1_000, 2_000, 2_500, 2_500]);
     }
 
     #[test]

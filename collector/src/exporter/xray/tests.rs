@@ -234,10 +234,14 @@ impl World {
 
     /// Traces of ten spans come, so many in each tenth of a second, for so long.
     async fn feed(&mut self, traces: u32, for_long: Duration) {
+        self.feed_each(Duration::from_millis(100), traces, for_long).await;
+    }
+
+    async fn feed_each(&mut self, interval: Duration, traces: u32, for_long: Duration) {
         let end = self.clock.now() + for_long;
         while self.clock.now() < end {
             self.push(traces);
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(interval).await;
         }
     }
 
@@ -426,7 +430,7 @@ fn gone_for_ten_minutes(answer: Answer) {
                 Answer::Take
             }
         });
-        world.feed(1, seconds(620)).await;
+        world.feed_each(seconds(1), 2, seconds(620)).await;
         let account = world.settle().await;
         assert!(account.lost.is_empty(), "{answer:?}: {account:?}");
         // One that never answers is heard of when the time of an attempt is over.
@@ -469,6 +473,32 @@ fn what_the_queue_has_no_room_for_is_counted() {
         let lost = account.lost["queue_full"];
         assert!(lost > 0 && account.lost.len() == 1, "{account:?}");
         assert!(account.exported > 2_000, "{account:?}");
+    });
+}
+
+#[test]
+fn a_request_that_waits_for_its_next_attempt_gets_it_when_the_collector_goes_down() {
+    story(|| async {
+        let mut world = World::new(NO_BOUND, |now, _, documents| {
+            // One request fails alone, again and again, so that its pauses have grown.
+            let is_it = documents
+                .iter()
+                .any(|document| document["id"] == "0000000000000101");
+            if is_it && now < seconds(100) {
+                Answer::Status(500, "")
+            } else {
+                Answer::Take
+            }
+        });
+        world.feed(1, seconds(101)).await;
+        let begun = world.clock.now();
+        let account = world.settle().await;
+        assert!(account.lost.is_empty(), "{account:?}");
+        assert!(
+            world.clock.now() < begun + seconds(4),
+            "{:?}",
+            world.clock.now() - begun
+        );
     });
 }
 
@@ -519,7 +549,7 @@ fn every_mixture_of_unprocessed_documents_is_counted_and_sent_again_exactly() {
         ("InvalidSegment", false, "invalid_segment"),
         ("SomethingNew", false, "unprocessed_other"),
     ];
-    for seed in 0..200_u64 {
+    for seed in 0..100_u64 {
         story(|| async move {
             let lost: Arc<Mutex<BTreeMap<&'static str, u64>>> = Arc::default();
             let again: Arc<Mutex<HashMap<String, u64>>> = Arc::default();

@@ -161,8 +161,8 @@ async fn they_are_kept_fresh_while_nobody_asks() {
 #[tokio::test(start_paused = true)]
 async fn an_outage_shorter_than_their_rest_is_not_noticed() {
     for fault in [Answer::Fail, Answer::Hang] {
-        // They would be fetched anew at 52.5 to 55 minutes.
-        let outage = seconds(50 * 60)..seconds(59 * 60);
+        // They would be fetched anew at 52.5 to 55 minutes. An attempt that hangs and the pause after it take some minutes.
+        let outage = seconds(50 * 60)..seconds(56 * 60);
         let world = World::new(move |now, _| {
             if outage.contains(&now) {
                 fault
