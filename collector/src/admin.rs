@@ -1,4 +1,5 @@
-//! The collector's own ports: Prometheus metrics (8888) and health (13133). Neither shows a span or a setting.
+//! The collector's own ports: Prometheus metrics (8888), health and what the exporters do (13133). Neither shows a span or
+//! a setting.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -17,8 +18,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::account::Account;
 use crate::clock::Clock;
-use crate::exposition::{ProcessFigures, metrics_text};
+use crate::exposition::{ProcessFigures, exporters_json, metrics_text};
 use crate::limiter::MemoryLimiter;
 use crate::pipeline::Snapshots;
 use crate::process;
@@ -168,18 +170,38 @@ async fn answer(
         (Port::Metrics, "/metrics") => metrics(&shared).await,
         (Port::Health, "/livez") => verdict(shared.health.is_alive(shared.clock.now()), "alive"),
         (Port::Health, "/" | "/readyz") => verdict(shared.health.is_ready(), "ready"),
+        (Port::Health, "/exporters") => exporters(&shared).await,
         (Port::Metrics, _) => text(StatusCode::NOT_FOUND, "metrics are at /metrics\n".into()),
-        (Port::Health, _) => text(StatusCode::NOT_FOUND, "health is at /livez and /readyz\n".into()),
+        (Port::Health, _) => text(
+            StatusCode::NOT_FOUND,
+            "health is at /livez and /readyz, what the exporters do at /exporters\n".into(),
+        ),
     })
 }
 
-async fn metrics(shared: &Shared) -> Response<Full<Bytes>> {
+async fn snapshot(shared: &Shared) -> Result<Account, Response<Full<Bytes>>> {
     let snapshot = tokio::time::timeout(SNAPSHOT_TIME_MAX, shared.snapshots.take()).await;
-    let Ok(Some(account)) = snapshot else {
-        return text(
+    snapshot.ok().flatten().ok_or_else(|| {
+        text(
             StatusCode::SERVICE_UNAVAILABLE,
             "no snapshot: the collector is going down or stuck\n".into(),
-        );
+        )
+    })
+}
+
+async fn exporters(shared: &Shared) -> Response<Full<Bytes>> {
+    let account = match snapshot(shared).await {
+        Ok(account) => account,
+        Err(none) => return none,
+    };
+    let json = exporters_json(&account.exporters, Clock::unix_now());
+    of_type("application/json", text(StatusCode::OK, json))
+}
+
+async fn metrics(shared: &Shared) -> Response<Full<Bytes>> {
+    let account = match snapshot(shared).await {
+        Ok(account) => account,
+        Err(none) => return none,
     };
     let figures = ProcessFigures {
         uptime_seconds: shared.clock.now().as_secs_f64(),
@@ -187,11 +209,13 @@ async fn metrics(shared: &Shared) -> Response<Full<Bytes>> {
         resident_bytes: process::resident_bytes(),
         accounted_bytes: shared.limiter.accounted(),
     };
-    let mut response = text(StatusCode::OK, metrics_text(&account, &figures));
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        http::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
-    );
+    let response = text(StatusCode::OK, metrics_text(&account, &figures));
+    of_type("text/plain; version=0.0.4; charset=utf-8", response)
+}
+
+fn of_type(kind: &'static str, mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    let kind = http::HeaderValue::from_static(kind);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
 }
 

@@ -5,11 +5,13 @@
 //! Names follow upstream's where the meaning is the same (`otelcol_*`, without `_total`, as its default reader has
 //! them), `tracepipe_*` for the rest.
 
+mod exporters;
 mod sampling;
 
 use std::fmt::Write;
 
 use crate::account::{Account, ExporterAccount, Requests, Transport, TransportAccount};
+pub(crate) use exporters::exporters_json;
 
 /// Figures of the process, read when they are asked for.
 #[derive(Debug, Clone, Copy, Default)]

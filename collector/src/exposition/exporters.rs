@@ -1,0 +1,90 @@
+//! What the exporters do, as JSON: what the operator asks each collector for, because collectors tell Kubernetes nothing.
+
+use std::time::Duration;
+
+use aws_sdk_xray::primitives::{DateTime, DateTimeFormat};
+use serde_json::{Value, json};
+
+use crate::account::{ExporterAccount, Failing};
+
+/// Figures of `/metrics`, and no others. `now`: time since the Unix epoch.
+pub(crate) fn exporters_json(exporters: &[ExporterAccount], now: Duration) -> String {
+    let exporters: Vec<Value> = exporters.iter().map(|one| exporter(one, now)).collect();
+    json!({ "exporters": exporters }).to_string()
+}
+
+fn exporter(account: &ExporterAccount, now: Duration) -> Value {
+    json!({
+        "id": account.id,
+        "failing": account.failing.as_ref().map(|failing| failing_json(failing, now)),
+        "exported": account.exported,
+        "lost": account.lost,
+        "waiting": account.waiting,
+        "in_flight": account.in_flight,
+    })
+}
+
+/// `seconds` by the clock that told `since`, so that an asker with another one is not misled.
+fn failing_json(failing: &Failing, now: Duration) -> Value {
+    let since = i64::try_from(failing.since.as_secs()).unwrap_or_default();
+    json!({
+        "reason": failing.reason,
+        "code": failing.code,
+        "since": DateTime::from_secs(since).fmt(DateTimeFormat::DateTime).unwrap_or_default(),
+        "seconds": now.saturating_sub(failing.since).as_secs(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exporter_says_since_when_and_why_its_backend_takes_nothing() {
+        let failing = ExporterAccount {
+            id: "awsxray".to_owned(),
+            exported: 7,
+            lost: [("queue_full", 3)].into(),
+            waiting: 2,
+            in_flight: 1,
+            failing: Some(Failing {
+                reason: "access_denied",
+                code: "AccessDeniedException".to_owned(),
+                since: Duration::from_secs(1_764_000_000),
+            }),
+            ..Default::default()
+        };
+        let fine = ExporterAccount {
+            id: "debug".to_owned(),
+            ..Default::default()
+        };
+        let text = exporters_json(&[failing, fine], Duration::from_millis(1_764_000_181_500));
+        let said: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            said,
+            json!({ "exporters": [
+                {
+                    "id": "awsxray",
+                    "failing": {
+                        "reason": "access_denied",
+                        "code": "AccessDeniedException",
+                        "since": "2025-11-24T16:00:00Z",
+                        "seconds": 181,
+                    },
+                    "exported": 7, "lost": { "queue_full": 3 }, "waiting": 2, "in_flight": 1,
+                },
+                { "id": "debug", "failing": null, "exported": 0, "lost": {}, "waiting": 0, "in_flight": 0 },
+            ]})
+        );
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_no_huge_age() {
+        let failing = Failing {
+            reason: "timeout",
+            code: String::new(),
+            since: Duration::from_secs(1_000),
+        };
+        assert_eq!(failing_json(&failing, Duration::from_secs(900))["seconds"], 0);
+    }
+}
