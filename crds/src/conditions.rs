@@ -11,6 +11,9 @@ pub mod types {
     pub const IDENTITY_READY: &str = "IdentityReady";
     /// The pods are rolled out. Always present.
     pub const COLLECTOR_AVAILABLE: &str = "CollectorAvailable";
+    /// No backend refuses what the collectors send, as far as they say when they are asked. It does not hold Ready back.
+    /// Always present.
+    pub const EXPORTING: &str = "Exporting";
     /// Work is going on. Present while it is.
     pub const RECONCILING: &str = "Reconciling";
     /// Nothing more happens until somebody changes something. Present while it is so.
@@ -93,6 +96,26 @@ pub mod reasons {
     pub const FORBIDDEN: &str = "Forbidden";
     /// CollectorAvailable: nothing has been applied.
     pub const NOT_APPLIED: &str = "NotApplied";
+    /// Exporting, True: no collector that was asked has a backend that takes nothing, or loses spans.
+    pub const EXPORTING: &str = "Exporting";
+    /// Exporting, False: for three minutes a backend has denied access; the message has its code.
+    pub const EXPORT_DENIED: &str = "AccessDenied";
+    /// Exporting, False: for three minutes collectors have got no AWS credentials.
+    pub const EXPORT_WITHOUT_CREDENTIALS: &str = "NoCredentials";
+    /// Exporting, False: for three minutes a backend has not been reached or has not answered.
+    pub const BACKEND_UNREACHABLE: &str = "Unreachable";
+    /// Exporting, False: for three minutes a backend has answered with errors of its own (5xx).
+    pub const BACKEND_FAILING: &str = "BackendFailing";
+    /// Exporting, False: for three minutes a backend has refused every request for another reason.
+    pub const EXPORT_REFUSED: &str = "Refused";
+    /// Exporting, False: for three minutes a backend has throttled every request.
+    pub const EXPORT_THROTTLED: &str = "Throttled";
+    /// Exporting, False: spans were lost within the last five minutes; the message has the reason.
+    pub const LOSING_SPANS: &str = "LosingSpans";
+    /// Exporting, Unknown: no collector that works was asked yet.
+    pub const NOT_ASKED: &str = "NotAsked";
+    /// Exporting, Unknown: no collector could be asked, for example because a NetworkPolicy is in the way.
+    pub const COLLECTORS_UNREACHABLE: &str = "CollectorsUnreachable";
     /// Conflicted and Ready: an object of that name belongs to somebody else.
     pub const CONFLICTED: &str = "Conflicted";
     /// Ready: the API server does not let the operator do its work; the message has its answer.

@@ -149,6 +149,12 @@ pub struct Xray {
     pub mode: Mode,
     /// Make every span attribute searchable (an annotation) instead of only readable (metadata).
     pub index_all_attributes: bool,
+    /// Names of span attributes to make searchable without `indexAllAttributes`; with it, those that come first. X-Ray
+    /// takes 50 annotations a trace.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 256)))]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub indexed_attributes: Vec<String>,
 }
 
 /// The collector's own log.
@@ -246,6 +252,7 @@ impl Default for Xray {
         Self {
             mode: Mode::Enabled,
             index_all_attributes: true,
+            indexed_attributes: Vec::new(),
         }
     }
 }

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 pub struct TracingPipelineStatus {
     /// The generation of the spec that the rest of the status speaks of; -1 before the operator has seen it.
     pub observed_generation: i64,
-    /// Ready, ConfigAccepted, IdentityReady and CollectorAvailable always; Reconciling, Stalled, Conflicted and
-    /// PolicyDrift while they are true.
+    /// Ready, ConfigAccepted, IdentityReady, CollectorAvailable and Exporting always; Reconciling, Stalled, Conflicted
+    /// and PolicyDrift while they are true.
     #[schemars(length(max = 16))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"], "items" = condition()))]
     pub conditions: Vec<Condition>,

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
 
 use crate::controller::Scope;
+use crate::exporting::PATIENCE;
 use crate::iam::{Account, Issuer, Surroundings};
 use crate::settings::{AwsAccount, Facts, ManagedRoles, Settings};
 
@@ -54,6 +56,9 @@ pub(crate) struct RunArguments {
     /// Least severe lines of the log: error, warn, info or debug.
     #[arg(long, env = "TRACEPIPE_LOG_LEVEL", default_value = "info")]
     pub(crate) log_level: tracing_subscriber::filter::LevelFilter,
+    /// Seconds that a backend has to take nothing before Exporting is False; for tests.
+    #[arg(long, hide = true, default_value_t = 180, value_parser = clap::value_parser!(u16).range(3..=3600))]
+    exporting_patience: u16,
     #[command(flatten)]
     administration: Administration,
 }
@@ -218,7 +223,10 @@ impl RunArguments {
     /// # Errors
     /// When the file of certificate authorities cannot be read.
     pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
-        self.administration.settings()
+        Ok(Settings {
+            exporting_patience: SignedDuration::from_secs(self.exporting_patience.into()),
+            ..self.administration.settings()?
+        })
     }
 }
 
@@ -325,6 +333,7 @@ impl Administration {
             sts_endpoint: self.sts_endpoint.clone(),
             extra_ca,
             issuer: self.issuer.clone(),
+            exporting_patience: PATIENCE,
             managed_roles: self.cluster_name.clone().map(|cluster| ManagedRoles {
                 cluster,
                 path_prefix: self.role_path_prefix.clone(),

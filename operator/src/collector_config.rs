@@ -173,6 +173,10 @@ fn exporters(exporters: &Exporters, settings: &Settings, region: Option<&str>) -
             region: region.and_then(set),
             endpoint: settings.xray_endpoint.as_deref().and_then(set),
             index_all_attributes: set(exporters.xray.index_all_attributes),
+            indexed_attributes: match exporters.xray.indexed_attributes.as_slice() {
+                [] => None,
+                names => set_list(names.to_vec()),
+            },
             ..AwsXrayConfig::default()
         }));
     }

@@ -195,6 +195,7 @@ async fn control(
         ))
         .reconcile_on(owners::<ConfigMap>(scoped(client, at), "configmaps", refusals()))
         .reconcile_on(pods.follow(scoped(client, at), refusals()))
+        .reconcile_on(context.exporters.follow(pods.clone(), context.clock.clone()))
         .reconcile_all_on(nodes.turns())
         .reconcile_all_on(context.stores.refusals.turns())
         .graceful_shutdown_on(stop)

@@ -1,6 +1,7 @@
 //! What the operator needs to know of nodes, pods and a DaemonSet, taken out of the API's objects. Pure.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod};
@@ -41,6 +42,8 @@ pub(crate) struct PodFacts {
     pub(crate) created: Option<Timestamp>,
     /// Its node; empty before it is scheduled, when the one it is meant for is known from its affinity.
     pub(crate) node: String,
+    /// Its address, once it has one.
+    pub(crate) ip: Option<IpAddr>,
     /// Which pod template it was made from.
     pub(crate) revision: String,
     /// Whether it answers its readiness probe.
@@ -123,6 +126,10 @@ impl PodFacts {
                 .and_then(|spec| spec.node_name.clone())
                 .or_else(|| meant_for(pod))
                 .unwrap_or_default(),
+            ip: pod
+                .status
+                .as_ref()
+                .and_then(|status| status.pod_ip.as_ref()?.parse().ok()),
             revision: label(REVISION_LABEL),
             ready: conditions
                 .iter()

@@ -25,6 +25,7 @@ mod cluster;
 mod collector_config;
 mod controller;
 mod drift;
+mod exporting;
 mod facts;
 mod health;
 mod iam;

@@ -17,6 +17,8 @@ use crate::aws::Aws;
 use crate::clock::Clock;
 use crate::cluster::{Error, Namespace};
 use crate::drift;
+use crate::exporting::Times;
+use crate::exporting::asking::{Asker, Exporters};
 use crate::facts::{self, PodFacts};
 use crate::identity::{self, KnownAccount, Subject};
 use crate::metrics::Metrics;
@@ -62,6 +64,8 @@ pub(crate) struct Context {
     pub(crate) refusals: Mutex<BTreeMap<String, (Timestamp, Option<Refusal>)>>,
     /// AWS, for the roles of pipelines.
     pub(crate) aws: Arc<Aws>,
+    /// What the collectors say of their exporters.
+    pub(crate) exporters: Exporters,
     /// The account that the operator works in.
     pub(crate) account: Mutex<KnownAccount>,
     /// The time.
@@ -327,6 +331,9 @@ async fn pass(subject: &Subject<'_>) -> Result<Duration, PassError> {
             Err(error) => return Err(error),
         }
     }
+    let exporting = context
+        .exporters
+        .verdict(pipeline, context.started, context.clock.now());
     let identity = accepted.map(|accepted| context.judge_identity(subject, &accepted.credentials));
     let findings = Findings {
         pipeline,
@@ -340,6 +347,7 @@ async fn pass(subject: &Subject<'_>) -> Result<Duration, PassError> {
         conflicts: &applied.conflicts,
         failure: failure.as_deref(),
         identity: identity.as_ref(),
+        exporting: exporting.as_ref(),
         managed_roles: &roles,
         rollout: &rollout,
         hindered: &context.hindered(subject),
@@ -479,6 +487,7 @@ impl Context {
         Self {
             recorder: Recorder::new(client.clone(), reporter),
             aws: Arc::new(Aws::new(settings.region.clone())),
+            exporters: Exporters::new(Times::new(settings.exporting_patience), Asker::Http),
             client,
             settings,
             stores: Stores {
@@ -581,6 +590,7 @@ impl Context {
     pub(crate) fn gone(&self, namespace: &str, name: &str) {
         let mut memory = lock(&self.memory);
         memory.remove(&key_of(namespace, name));
+        self.exporters.forget(namespace, name);
         self.metrics.gone(namespace, name);
     }
 

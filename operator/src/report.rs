@@ -11,6 +11,7 @@ use tracepipe_crds::{
     TracingPipelineStatus, TrafficPolicy,
 };
 
+use crate::exporting;
 use crate::facts::shortened;
 use crate::identity;
 use crate::names;
@@ -42,6 +43,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) failure: Option<&'a str>,
     /// The identity's verdict; None when nothing was done about it in this pass.
     pub(crate) identity: Option<&'a identity::Verdict>,
+    /// What the collectors say of their exporters; None when what is said stands.
+    pub(crate) exporting: Option<&'a exporting::Verdict>,
     /// Roles that there may be.
     pub(crate) managed_roles: &'a [String],
     /// The pods' verdict.
@@ -233,7 +236,14 @@ pub(crate) fn happenings(old: &TracingPipelineStatus, new: &TracingPipelineStatu
         let before = find(&old.conditions, &condition.type_);
         let turned =
             before.is_none_or(|old| old.status != condition.status || old.reason != condition.reason);
-        if turned && let Some(happening) = happening(condition) {
+        // That the collectors of a new pipeline export is no news.
+        let first = condition.type_ == types::EXPORTING
+            && condition.status == "True"
+            && before.is_none_or(|old| old.reason == reasons::NOT_ASKED);
+        if turned
+            && !first
+            && let Some(happening) = happening(condition)
+        {
             found.push(happening);
         }
     }
@@ -307,6 +317,9 @@ fn happening(condition: &Condition) -> Option<Happening> {
         (types::CONFIG_ACCEPTED, "False") | (types::CONFLICTED | types::POLICY_DRIFT, "True") => true,
         (types::IDENTITY_READY, "True") => false,
         (types::IDENTITY_READY, _) if condition.reason == reasons::AWS_UNREACHABLE => true,
+        (types::EXPORTING, "True") => false,
+        (types::EXPORTING, _) if condition.reason == reasons::NOT_ASKED => return None,
+        (types::EXPORTING, _) => true,
         (types::COLLECTOR_AVAILABLE, "True") => false,
         (types::COLLECTOR_AVAILABLE, _) => {
             if condition.reason == reasons::NOT_APPLIED {
@@ -401,6 +414,10 @@ impl Conditions<'_> {
         }
         let available = if rollout.complete { "True" } else { "False" };
         self.set(types::COLLECTOR_AVAILABLE, available, rolling, &rollout.message);
+        match findings.exporting {
+            Some(said) => self.set(types::EXPORTING, said.status, said.reason, &said.message),
+            None => self.keep(types::EXPORTING, reasons::NOT_ASKED, exporting::NOT_ASKED),
+        }
         if !findings.conflicts.is_empty() {
             let message = conflict_message(findings.conflicts);
             self.set(types::CONFLICTED, "True", reasons::CONFLICTED, &message);

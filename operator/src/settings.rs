@@ -1,5 +1,7 @@
 //! What the administrator decides: chart values, given as flags. Nothing here comes from a TracingPipeline.
 
+use jiff::SignedDuration;
+
 use crate::iam::{Account, Issuer};
 
 /// The administrator's part of every plan.
@@ -25,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) managed_roles: Option<ManagedRoles>,
     /// Who signs the cluster's tokens, if the operator's own token is not to say it.
     pub(crate) issuer: Option<Issuer>,
+    /// A backend has to take nothing for this long before it is said.
+    pub(crate) exporting_patience: SignedDuration,
 }
 
 /// Of the roles that the operator makes.

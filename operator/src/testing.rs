@@ -1,6 +1,7 @@
 //! What the tests of this crate share.
 
 pub(crate) mod api_server;
+pub(crate) mod collectors;
 pub(crate) mod faults;
 pub(crate) mod world;
 
@@ -67,6 +68,7 @@ pub(crate) fn settings() -> Settings {
         extra_ca: None,
         managed_roles: None,
         issuer: None,
+        exporting_patience: crate::exporting::PATIENCE,
     }
 }
 
@@ -83,6 +85,7 @@ pub(crate) fn all_settings() -> Settings {
         extra_ca: Some("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".to_owned()),
         managed_roles: Some(managed_roles()),
         issuer: None,
+        exporting_patience: crate::exporting::PATIENCE,
     }
 }
 

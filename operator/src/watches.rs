@@ -5,6 +5,7 @@ mod refusals;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{Stream, StreamExt, stream};
@@ -142,6 +143,18 @@ impl Stores {
 }
 
 impl Pods {
+    /// Names and addresses of the collectors that work, by namespace and name of their pipeline.
+    pub(crate) fn working(&self) -> BTreeMap<Key, BTreeMap<String, IpAddr>> {
+        let mut working: BTreeMap<Key, BTreeMap<String, IpAddr>> = BTreeMap::new();
+        for ((namespace, name), pod) in &lock(&self.table).now {
+            if let Some(ip) = pod.ip.filter(|_| pod.ready && !pod.deleting) {
+                let key = (namespace.clone(), pod.pipeline.clone());
+                working.entry(key).or_default().insert(name.clone(), ip);
+            }
+        }
+        working
+    }
+
     /// Follows the scope's pods, for ever; says which pipeline's pods have changed.
     pub(crate) fn follow(
         &self,

@@ -37,6 +37,12 @@ const COLUMNS: &[(&str, &str, &str, &str)] = &[
         "Nodes with a working collector, of those that should have one.",
     ),
     (
+        "Exporting",
+        "string",
+        ".status.conditions[?(@.type==\"Exporting\")].status",
+        "Whether backends take what the collectors send.",
+    ),
+    (
         "Sampling",
         "string",
         ".status.effective.samplingRatePercentage",

@@ -266,6 +266,15 @@ fn let_in(policy: &Value) -> Vec<(Vec<u64>, Value)> {
         .collect()
 }
 
+/// The operator's pods, as a NetworkPolicy of another namespace names them.
+fn operator(set: &[Value]) -> Value {
+    let pods = &the(set, "Deployment")["spec"]["selector"]["matchLabels"];
+    json!([{
+        "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "tracepipe-system" } },
+        "podSelector": { "matchLabels": pods },
+    }])
+}
+
 #[test]
 fn network_policies_let_in_whoever_is_named_at_the_ports_that_are_served() {
     for helm in helms("NetworkPolicies") {
@@ -293,16 +302,24 @@ fn network_policies_let_in_whoever_is_named_at_the_ports_that_are_served() {
                 "app.kubernetes.io/managed-by": "tracepipe-operator",
             });
             assert_eq!(selected, &collectors);
-            let expected = [(vec![4317, 4318], otlp.clone()), (vec![8888], metrics.clone())];
+            let expected = [
+                (vec![4317, 4318], otlp.clone()),
+                (vec![8888], metrics.clone()),
+                (vec![13133], operator(&all)),
+            ];
             assert_eq!(let_in(policy), expected);
         }
         // An empty list is no `from` at all, which is everybody; an empty `from` would be nobody on some plugins.
         let open = helm.manifests("networkPolicy: {create: true}");
         for policy in of_kind(&open, "NetworkPolicy") {
-            assert!(
-                let_in(policy).iter().all(|(_, from)| from.is_null()),
-                "{policy:#}"
-            );
+            for (ports, from) in let_in(policy) {
+                let expected = if ports == [13133] {
+                    operator(&open)
+                } else {
+                    Value::Null
+                };
+                assert_eq!(from, expected, "{policy:#}");
+            }
         }
         let refused = helm.with_values("networkPolicy: {create: true}\nwatchNamespaces: ['*']");
         assert!(

@@ -1,7 +1,7 @@
 mod sampling;
 
 use serde_json::{Value, json};
-use tracepipe_config::{PolicyKind, SimplePolicy, StatusCode};
+use tracepipe_config::{ExporterKind, PolicyKind, SimplePolicy, StatusCode};
 
 use super::*;
 use crate::collector_config::sampling::{KEEP_ERRORS, KEEP_SLOW, SAMPLING_RATE};
@@ -131,6 +131,21 @@ fn amounts_and_times_are_those_of_the_spec() {
         ),
         (3, 10, 20)
     );
+}
+
+#[test]
+fn the_attributes_to_index_are_those_of_the_spec_letter_by_letter() {
+    for names in [json!([]), json!(["customer.id", "${env:HOME}", "a b"])] {
+        let xray = json!({ "indexAllAttributes": false, "indexedAttributes": names });
+        let settings = settings_of(json!({ "exporters": { "xray": xray } }));
+        let ExporterKind::AwsXray(xray) = &settings.exporters[0].kind else {
+            panic!("not awsxray")
+        };
+        assert_eq!(
+            (xray.index_all_attributes, json!(xray.indexed_attributes)),
+            (false, names)
+        );
+    }
 }
 
 #[test]

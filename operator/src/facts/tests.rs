@@ -37,7 +37,7 @@ fn a_pod_is_taken_in_with_all_that_is_judged() {
                 {"name": "token", "projected": {"sources": []}},
             ],
         },
-        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        "status": {"podIP": "10.1.2.3", "conditions": [{"type": "Ready", "status": "True"}]},
     }));
     let expected = PodFacts {
         name: "otel-collector-collector-x7k2p".to_owned(),
@@ -45,6 +45,7 @@ fn a_pod_is_taken_in_with_all_that_is_judged() {
         owner: "ds".to_owned(),
         created: Some("2026-11-21T08:25:04Z".parse().unwrap()),
         node: "node-1".to_owned(),
+        ip: Some("10.1.2.3".parse().unwrap()),
         revision: "c0d5f11409".to_owned(),
         ready: true,
         deleting: true,

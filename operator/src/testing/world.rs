@@ -2,6 +2,7 @@
 //! wrong: the operator ends before it or after it, it is refused for once, or its reply is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -19,10 +20,13 @@ use tracepipe_e2e::fake_iam::{self, Iam};
 use tracepipe_e2e::fake_sts::trust::{ASSUME, Caller, Principal, Trust};
 
 use super::api_server::ApiServer;
+use super::collectors::Collectors;
 pub(crate) use super::faults::{Fault, Faults};
 use super::{UID, facts, issuer, managed_roles, settings};
 use crate::aws::Aws;
 use crate::clock::Clock;
+use crate::exporting::asking::{Asker, Exporters};
+use crate::exporting::{PATIENCE, Times};
 use crate::facts::{NodeFacts, PodFacts};
 use crate::names::REVISION_LABEL;
 use crate::operator_policy;
@@ -164,6 +168,9 @@ pub(crate) struct World {
     pub(crate) cloud: Cloud,
     pub(crate) faults: Faults,
     pub(crate) settings: Settings,
+    /// What pods answer that have this address; without one they are not asked.
+    pub(crate) collectors: Collectors,
+    pub(crate) pod_ip: Mutex<Option<IpAddr>>,
     clock: Clock,
     pods: Mutex<Vec<(PodFacts, Option<Timestamp>)>>,
 }
@@ -192,6 +199,8 @@ impl World {
                 managed_roles: Some(roles),
                 ..settings()
             },
+            collectors: Collectors::default(),
+            pod_ip: Mutex::default(),
             clock,
             pods: Mutex::default(),
         };
@@ -241,6 +250,7 @@ impl World {
             aws: Arc::new(Aws::through(SharedHttpClient::new(self.cloud.clone()))),
             clock: self.clock.clone(),
             started: self.clock.now(),
+            exporters: Exporters::new(Times::new(PATIENCE), Asker::Fake(self.collectors.clone())),
             ..Context::new(self.api.client(), self.settings.clone(), facts)
         }
     }
@@ -287,9 +297,25 @@ impl World {
             } else {
                 again
             };
-            tokio::time::sleep_until(end.min(tokio::time::Instant::now() + wait)).await;
+            let until = end.min(tokio::time::Instant::now() + wait);
+            self.rest(&operator, until).await;
         }
         operator
+    }
+
+    /// Until then, or until collectors say something new.
+    async fn rest(&self, operator: &Context, until: tokio::time::Instant) {
+        if self.pod_ip.lock().unwrap().is_none() {
+            return tokio::time::sleep_until(until).await;
+        }
+        let tick = Duration::from_secs(5);
+        while tokio::time::Instant::now() < until {
+            tokio::time::sleep_until(until.min(tokio::time::Instant::now() + tick)).await;
+            let changed = operator.exporters.round(&operator.stores.pods, &self.clock).await;
+            if !changed.is_empty() {
+                break;
+            }
+        }
     }
 
     fn pods_rest(&self) -> bool {
@@ -324,6 +350,7 @@ impl World {
                 node: "node".to_owned(),
                 revision,
                 ready: true,
+                ip: *self.pod_ip.lock().unwrap(),
                 config_maps: vec![text("/spec/template/spec/volumes/0/configMap/name")],
                 ..PodFacts::default()
             };

@@ -1,0 +1,218 @@
+//! What a collector answers to `GET /exporters`. It runs in somebody else's namespace: of its words only those are passed on
+//! that are words, and not many of them.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use serde::Deserialize;
+use tracepipe_crds::conditions::reasons;
+
+/// Exporters of a collector that are looked at: a TracingPipeline has two at most.
+const EXPORTERS_MAX: usize = 4;
+/// Reasons of loss that are told apart; a collector of ours has fewer.
+const LOSSES_MAX: usize = 32;
+/// Longest word that is passed on.
+const WORD_MAX: usize = 64;
+/// No age is greater.
+const AGE_MAX: i64 = 366 * 24 * 3600;
+
+/// What one exporter of one collector does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Exporter {
+    /// Its name in the configuration.
+    pub(crate) id: String,
+    /// Set while its backend takes nothing.
+    pub(crate) failing: Option<Failing>,
+    /// Spans lost, by reason.
+    pub(crate) lost: BTreeMap<String, u64>,
+}
+
+/// The backend takes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Failing {
+    /// Why.
+    pub(crate) cause: Cause,
+    /// The backend's own word; may be empty.
+    pub(crate) code: String,
+    /// For how long, by the collector's clock.
+    pub(crate) age: SignedDuration,
+}
+
+/// Why a backend takes nothing. In order: of several, the first is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cause {
+    /// It does not allow it.
+    AccessDenied,
+    /// There are no credentials to show it.
+    NoCredentials,
+    /// It is not there.
+    Unreachable,
+    /// It fails itself.
+    BackendFailing,
+    /// It refuses what is sent.
+    Refused,
+    /// It wants fewer requests.
+    Throttled,
+}
+
+/// Why a collector could not be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Unasked {
+    /// No connection, or no answer in time.
+    NoAnswer,
+    /// An answer that is none.
+    OddAnswer,
+}
+
+#[derive(Deserialize)]
+struct RawAnswer {
+    exporters: Vec<RawExporter>,
+}
+
+#[derive(Deserialize)]
+struct RawExporter {
+    id: String,
+    failing: Option<RawFailing>,
+    #[serde(default)]
+    lost: BTreeMap<String, u64>,
+}
+
+#[derive(Deserialize)]
+struct RawFailing {
+    reason: String,
+    #[serde(default)]
+    code: String,
+    seconds: u64,
+}
+
+/// Reads an answer's body.
+pub(super) fn read(body: &[u8]) -> Result<Vec<Exporter>, Unasked> {
+    let raw: RawAnswer = serde_json::from_slice(body).map_err(|_| Unasked::OddAnswer)?;
+    let exporters = raw.exporters.into_iter().take(EXPORTERS_MAX);
+    Ok(exporters.map(Exporter::of).collect())
+}
+
+/// Exporter and reason of what was lost between two answers, the most of it. Counts of a collector that started anew are
+/// its own.
+pub(super) fn newly_lost(before: &[Exporter], now: &[Exporter]) -> Option<(String, String)> {
+    let mut most: Option<(u64, String, String)> = None;
+    for one in now {
+        let known = before.iter().find(|other| other.id == one.id);
+        for (reason, count) in &one.lost {
+            let old = known
+                .and_then(|known| known.lost.get(reason))
+                .copied()
+                .unwrap_or(0);
+            let grown = count.saturating_sub(old);
+            if grown > 0 && most.as_ref().is_none_or(|(most, ..)| grown > *most) {
+                most = Some((grown, one.id.clone(), reason.clone()));
+            }
+        }
+    }
+    most.map(|(_, id, reason)| (id, reason))
+}
+
+fn word(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/');
+    if text.len() <= WORD_MAX && text.bytes().all(is_plain) {
+        text.to_owned()
+    } else {
+        "other".to_owned()
+    }
+}
+
+// === impl Exporter ===
+
+impl Exporter {
+    fn of(raw: RawExporter) -> Self {
+        let lost = raw.lost.iter().take(LOSSES_MAX);
+        Self {
+            id: word(&raw.id),
+            failing: raw.failing.map(|failing| Failing {
+                cause: Cause::of(&failing.reason),
+                code: word(&failing.code),
+                age: SignedDuration::from_secs(
+                    i64::try_from(failing.seconds).unwrap_or(AGE_MAX).min(AGE_MAX),
+                ),
+            }),
+            lost: lost.map(|(reason, count)| (word(reason), *count)).collect(),
+        }
+    }
+}
+
+// === impl Cause ===
+
+impl Cause {
+    /// The collector's reasons: those of `awsxray`, then those that are codes of gRPC.
+    fn of(reason: &str) -> Self {
+        match reason {
+            "access_denied" | "permission_denied" | "unauthenticated" => Self::AccessDenied,
+            "credentials" => Self::NoCredentials,
+            "connection" | "timeout" | "unavailable" | "deadline_exceeded" => Self::Unreachable,
+            "server_error" | "unknown" | "internal" | "aborted" | "cancelled" | "data_loss" => {
+                Self::BackendFailing
+            }
+            "throttled" | "resource_exhausted" => Self::Throttled,
+            _ => Self::Refused,
+        }
+    }
+
+    /// Of the condition.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::AccessDenied => reasons::EXPORT_DENIED,
+            Self::NoCredentials => reasons::EXPORT_WITHOUT_CREDENTIALS,
+            Self::Unreachable => reasons::BACKEND_UNREACHABLE,
+            Self::BackendFailing => reasons::BACKEND_FAILING,
+            Self::Refused => reasons::EXPORT_REFUSED,
+            Self::Throttled => reasons::EXPORT_THROTTLED,
+        }
+    }
+
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "the backend denies access",
+            Self::NoCredentials => "the collector gets no AWS credentials",
+            Self::Unreachable => "the backend cannot be reached",
+            Self::BackendFailing => "the backend answers with errors of its own",
+            Self::Refused => "the backend refuses every request",
+            Self::Throttled => "the backend throttles every request",
+        }
+    }
+
+    pub(super) fn way_out(self) -> &'static str {
+        match self {
+            Self::AccessDenied => {
+                "the role needs xray:PutTraceSegments and xray:PutTelemetryRecords (tracepipe-operator render --iam), and no boundary, service control policy or endpoint policy may deny them"
+            }
+            Self::NoCredentials => {
+                "see IdentityReady and the collectors' logs: STS or the node's Pod Identity agent gives none"
+            }
+            Self::Unreachable => {
+                "the nodes need a way to the endpoint: DNS, routes, security groups, a VPC endpoint, egress policies"
+            }
+            Self::BackendFailing => "see AWS's health dashboard; nothing is to be done here",
+            Self::Refused => {
+                "the collectors' logs have its answers; a signature that is refused means a wrong clock on the node"
+            }
+            Self::Throttled => {
+                "keep fewer traces (spec.samplingRatePercentage, spec.sampling) or have the account's quota raised"
+            }
+        }
+    }
+}
+
+// === impl Unasked ===
+
+impl Unasked {
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::NoAnswer => {
+                "the operator reaches no collector on port 13133: a NetworkPolicy has to let it in from the operator's namespace (the chart's do)"
+            }
+            Self::OddAnswer => {
+                "the collectors answer on port 13133, but not what their exporters do: they are of another release than the operator"
+            }
+        }
+    }
+}
