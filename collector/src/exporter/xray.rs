@@ -338,9 +338,24 @@ fn log_failure(failure: Failure, error: &SdkError<PutTraceSegmentsError>) {
         status,
         code = service.and_then(|error| error.code()),
         request_id = service.and_then(|error| error.meta().extra("aws_request_id")),
+        cause = connection_fault(error),
         "PutTraceSegments failed (said once in {} s at most; see tracepipe_exporter_requests_failed)",
         FAILURE_LOG_INTERVAL.as_secs()
     );
+}
+
+/// What went wrong before there was an answer: a name that is not known, a certificate that is not trusted. It speaks of
+/// addresses, never of what was sent.
+fn connection_fault(error: &SdkError<PutTraceSegmentsError>) -> Option<String> {
+    let SdkError::DispatchFailure(failure) = error else {
+        return None;
+    };
+    let connector = failure.as_connector_error().filter(|error| error.is_io())?;
+    let mut innermost: &dyn std::error::Error = connector;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    Some(innermost.to_string())
 }
 
 #[cfg(test)]

@@ -344,6 +344,16 @@ async fn authorities_of_the_bundle_and_of_the_extra_folder_are_trusted_together(
     assert_eq!(pod.aws.sts().calls(), []);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bundle_of_awss_tools_stands_in_place_of_the_systems() {
+    let pod = Pod::new().await;
+    let bundle = pod.path("aws.pem");
+    std::fs::write(&bundle, &pod.ca).unwrap();
+    let [system, _] = authorities(pod.folder.path(), &other_authority(), &other_authority());
+    let collector = pod.collector([system, ("AWS_CA_BUNDLE", bundle)]).await;
+    pod.exports(&collector, 0).await;
+}
+
 /// Sends 20 failed traces, all of which are kept.
 async fn send_failed(collector: &CollectorProcess, seed: u64) -> LoadReport {
     let target = Target::grpc(collector.grpc().unwrap());
