@@ -162,6 +162,10 @@ pub struct ExporterAccount {
     pub links_dropped: u64,
     /// Events that an X-Ray document has no room for.
     pub events_dropped: u64,
+    /// Attributes of resources that an X-Ray document has no room for.
+    pub resource_attributes_dropped: u64,
+    /// X-Ray documents given up, by reason; a span can have two.
+    pub lost_documents: BTreeMap<&'static str, u64>,
     /// Requests that failed, by reason.
     pub failed_requests: BTreeMap<&'static str, u64>,
     /// What the backend said itself.

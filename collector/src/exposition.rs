@@ -245,6 +245,17 @@ fn exporters_into(text: &mut Exposition, exporters: &[ExporterAccount]) {
         }
     }
     text.family(
+        "tracepipe_exporter_documents_lost",
+        "counter",
+        "X-Ray documents given up, by reason. A span can have two: a service and its call.",
+    );
+    for exporter in exporters {
+        for (reason, lost) in &exporter.lost_documents {
+            let labels = [("exporter", exporter.id.as_str()), ("reason", reason)];
+            text.sample("tracepipe_exporter_documents_lost", &labels, *lost);
+        }
+    }
+    text.family(
         "tracepipe_exporter_backend_errors",
         "counter",
         "What the backend said of requests and of parts of them (documents of X-Ray), in its own words.",
@@ -294,6 +305,11 @@ fn exporters_into(text: &mut Exposition, exporters: &[ExporterAccount]) {
             "tracepipe_exporter_events_dropped",
             "Span events that an X-Ray document has no room for.",
             |exporter| exporter.events_dropped,
+        ),
+        (
+            "tracepipe_exporter_resource_attributes_dropped",
+            "Attributes of resources that an X-Ray document has no room for.",
+            |exporter| exporter.resource_attributes_dropped,
         ),
     ] {
         text.family(name, "counter", help);

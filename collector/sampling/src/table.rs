@@ -88,6 +88,8 @@ pub struct Sampled<S> {
     pub policy: PolicyIndex,
     /// Its spans came after the decision.
     pub late: bool,
+    /// It was decided before its time: more of its spans may come.
+    pub early: bool,
     /// What the owner stored.
     pub stored: S,
     /// Number of spans, at least 1.
@@ -341,6 +343,7 @@ impl<S: Default> TraceTable<S> {
                     trace_id: id,
                     policy,
                     late: true,
+                    early: false,
                     stored: S::default(),
                     spans: 0,
                     bytes: 0,
@@ -366,7 +369,7 @@ impl<S: Default> TraceTable<S> {
             self.ask_policies(&trace)
         };
         self.memory.remember_large(hash, fate);
-        Placement::Buffer(self.carry_out(fate, hash, trace))
+        Placement::Buffer(self.carry_out(fate, When::Early, hash, trace))
     }
 
     /// Decides a trace that waits, and says whether its time had come.
@@ -380,7 +383,7 @@ impl<S: Default> TraceTable<S> {
             When::Early
         };
         let fate = self.ask_policies(&trace);
-        self.carry_out(fate, hash, trace);
+        self.carry_out(fate, when, hash, trace);
         when
     }
 
@@ -407,7 +410,7 @@ impl<S: Default> TraceTable<S> {
 
     /// Puts a decided trace where it will be taken from, and gives its place there.
     #[inline(always)]
-    fn carry_out(&mut self, fate: Fate, hash: u64, trace: OpenTrace<S>) -> &mut S {
+    fn carry_out(&mut self, fate: Fate, when: When, hash: u64, trace: OpenTrace<S>) -> &mut S {
         self.memory.remember(hash, fate);
         let OpenTrace {
             id,
@@ -426,6 +429,7 @@ impl<S: Default> TraceTable<S> {
                     trace_id: id,
                     policy,
                     late: false,
+                    early: matches!(when, When::Early),
                     stored,
                     spans,
                     bytes,

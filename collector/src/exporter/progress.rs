@@ -76,6 +76,21 @@ impl Progress {
         self.queue.update(|account| account.failing = None);
     }
 
+    /// The backend refused what is in a request: it answers, so it does not count as failing.
+    pub(crate) fn request_refused(&self, reason: &'static str, code: &str) {
+        self.queue
+            .update(|account| *account.failed_requests.entry(reason).or_default() += 1);
+        if !code.is_empty() {
+            self.backend_error("request", code);
+        }
+    }
+
+    /// A document of X-Ray's is given up; its span, if it carries one, is told by [`Self::lost`].
+    pub(crate) fn document_lost(&self, reason: &'static str) {
+        self.queue
+            .update(|account| *account.lost_documents.entry(reason).or_default() += 1);
+    }
+
     /// A request failed; `code` is the backend's own word, and may be empty.
     pub(crate) fn request_failed(&self, reason: &'static str, code: &str) {
         self.queue.update(|account| {
@@ -105,6 +120,7 @@ impl Progress {
             account.annotations_spilled += translated.annotations_spilled;
             account.links_dropped += translated.links_dropped;
             account.events_dropped += translated.events_dropped;
+            account.resource_attributes_dropped += translated.resource_attributes_dropped;
         });
     }
 

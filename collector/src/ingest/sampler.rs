@@ -185,6 +185,7 @@ impl Sampler {
                     policy,
                     stored: chain,
                     late,
+                    early,
                     ..
                 } = tail.table.poll_release()?;
                 let policy = policy.index();
@@ -192,7 +193,7 @@ impl Sampler {
                     trace_id,
                     policy,
                     chain,
-                    is_whole: !late,
+                    is_whole: !late && !early,
                 })
             }
             Self::All { released, .. } => {

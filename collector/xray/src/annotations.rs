@@ -7,7 +7,10 @@ use tracepipe_otlp::view::{AnyValue, Event, KeyValue};
 use crate::attributes::{Attributes, items, mark, text};
 use crate::events::told;
 use crate::json::Json;
-use crate::limits::{ANNOTATION_KEY_MAX, ANNOTATION_TEXT_MAX, ANNOTATIONS_MAX, SHORT_TEXT_MAX, cut};
+use crate::limits::{
+    ANNOTATION_KEY_MAX, ANNOTATION_TEXT_MAX, ANNOTATIONS_MAX, METADATA_JSON_BYTES_MAX, RESOURCE_BYTES_MAX,
+    SHORT_TEXT_MAX, cut,
+};
 use crate::metadata::{Metadata, RESOURCE_PREFIX};
 
 /// The annotation that every document has when its resource has the attribute of this name.
@@ -107,13 +110,22 @@ pub(crate) struct ResourceAttribute<'t> {
 }
 
 impl<'t> ResourceAttribute<'t> {
-    /// All of a resource.
-    pub(crate) fn all(resource: &'t [KeyValue<'t>]) -> Vec<Self> {
-        let one = |entry: &'t KeyValue<'t>| Self {
-            key: [RESOURCE_PREFIX, &entry.key].concat(),
-            value: &entry.value,
-        };
-        resource.iter().map(one).collect()
+    /// Those of a resource that have room in a document, its first ones, and how many others there are.
+    pub(crate) fn all(resource: &'t [KeyValue<'t>]) -> (Vec<Self>, u64) {
+        let mut room = RESOURCE_BYTES_MAX;
+        let mut all = Vec::with_capacity(resource.len());
+        for entry in resource {
+            let size = entry.key.len() + size_of_value(&entry.value);
+            if size <= room {
+                room -= size;
+                all.push(Self {
+                    key: [RESOURCE_PREFIX, &entry.key].concat(),
+                    value: &entry.value,
+                });
+            }
+        }
+        let left_out = (resource.len() - all.len()) as u64;
+        (all, left_out)
     }
 }
 
@@ -358,12 +370,28 @@ fn take_own_names<'t>(attributes: &mut Attributes<'t>) -> HashSet<&'t str> {
     names.iter().map(text).filter(|name| !name.is_empty()).collect()
 }
 
+/// Bytes of a value, about; decoding has bounded how many items and levels there are.
+fn size_of_value(value: &AnyValue<'_>) -> usize {
+    match value {
+        AnyValue::Empty => 0,
+        AnyValue::Bool(_) | AnyValue::Int(_) | AnyValue::Double(_) => 8,
+        AnyValue::String(text) => text.len(),
+        AnyValue::Bytes(bytes) => bytes.len(),
+        AnyValue::Array(items) => items.iter().map(size_of_value).sum(),
+        AnyValue::Map(entries) => entries
+            .iter()
+            .map(|entry| entry.key.len() + size_of_value(&entry.value))
+            .sum(),
+    }
+}
+
 /// An attribute may be a whole namespace of metadata, written as JSON.
 fn store_as_metadata<'t>(metadata: &mut Metadata<'t>, entry: &'t KeyValue<'t>) {
     let space = entry
         .key
         .strip_prefix(METADATA_PREFIX)
         .filter(|space| !space.is_empty());
+    let space = space.filter(|_| text(&entry.value).len() <= METADATA_JSON_BYTES_MAX);
     let parsed = space.and_then(|space| match serde_json::from_str(text(&entry.value)) {
         Ok(serde_json::Value::Object(members)) => Some((space, members)),
         Ok(_) | Err(_) => None,

@@ -9,10 +9,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tracepipe_otlp::view::{AnyValue, KeyValue};
 
-use crate::limits::METADATA_DEPTH_MAX;
+use crate::limits::{DOCUMENT_BYTES_MAX, METADATA_DEPTH_MAX};
 
 /// Maps up to this size are searched for an earlier equal key without a set.
 const SMALL_MAP: usize = 16;
+
+/// A text that goes beyond is not written: a span can be larger than a document by a thousand times, and more when it is
+/// escaped. A document with so many bytes is made smaller before it is used.
+const BYTES_MAX: usize = 4 * DOCUMENT_BYTES_MAX;
 
 /// Most documents have less.
 const USUAL_BYTES: usize = 4 * 1024;
@@ -47,6 +51,8 @@ fn to_escape(text: &[u8]) -> Option<usize> {
 #[derive(Debug, Default)]
 pub(crate) struct Json {
     buffer: String,
+    /// Bytes of texts that were left out because there was no end of them.
+    left_out: usize,
 }
 
 impl Json {
@@ -54,12 +60,14 @@ impl Json {
     pub(crate) fn with_room() -> Self {
         Self {
             buffer: String::with_capacity(USUAL_BYTES),
+            left_out: 0,
         }
     }
 
     /// Empties the buffer, keeps its memory.
     pub(crate) fn clear(&mut self) {
         self.buffer.clear();
+        self.left_out = 0;
     }
 
     /// What has been written.
@@ -67,9 +75,10 @@ impl Json {
         &self.buffer
     }
 
-    /// How many bytes have been written.
+    /// How many bytes have been written, and would have been if there were no bound: about so many more than
+    /// [`BYTES_MAX`], which is more than any document may have.
     pub(crate) fn len(&self) -> usize {
-        self.buffer.len()
+        self.buffer.len() + self.left_out
     }
 
     /// `{ ... }`, with whatever `body` writes.
@@ -105,6 +114,15 @@ impl Json {
     /// A text with what JSON wants escaped (RFC 8259, section 7).
     pub(crate) fn text(&mut self, text: &str) {
         self.separate();
+        if self.buffer.len() + text.len() > BYTES_MAX {
+            // As it would be written: what is made smaller is measured by it.
+            let escaped = text
+                .bytes()
+                .filter(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\'));
+            self.left_out += text.len() + 5 * escaped.count();
+            self.buffer.push_str("\"\"");
+            return;
+        }
         self.buffer.push('"');
         let mut rest = text;
         while let Some(at) = to_escape(rest.as_bytes()) {

@@ -25,8 +25,10 @@ pub(crate) enum Shape {
 
 /// Decides it.
 pub(crate) fn shape(trace: &TraceOutline, span: &Span<'_>) -> Shape {
-    let named_by_agent = is_local_root_by_agent(span);
-    if !named_by_agent && !is_local_root(trace, span) {
+    let said_by_agent = said_by_agent(span);
+    let named_by_agent = said_by_agent == Some(true);
+    let is_local_root = said_by_agent.unwrap_or_else(|| is_local_root(trace, span));
+    if !is_local_root && parent(span).is_some() {
         return Shape::Subsegment;
     }
     match span.kind {
@@ -44,9 +46,13 @@ pub(crate) fn parent(span: &Span<'_>) -> Option<SpanId> {
     span.parent_span_id.filter(|parent| *parent != span.span_id)
 }
 
-/// Agents of AWS write it (ADOT's SDKs, Application Signals), and write it exactly so.
-fn is_local_root_by_agent(span: &Span<'_>) -> bool {
-    lookup_text(&span.attributes, "aws.span.kind") == "LOCAL_ROOT"
+/// Agents of AWS write it (ADOT's SDKs, Application Signals): of other spans they write their kind.
+fn said_by_agent(span: &Span<'_>) -> Option<bool> {
+    match lookup_text(&span.attributes, "aws.span.kind") {
+        "LOCAL_ROOT" => Some(true),
+        "SERVER" | "CLIENT" | "PRODUCER" | "CONSUMER" | "INTERNAL" => Some(false),
+        _ => None,
+    }
 }
 
 fn is_local_root(trace: &TraceOutline, span: &Span<'_>) -> bool {
@@ -59,6 +65,8 @@ fn is_local_root(trace: &TraceOutline, span: &Span<'_>) -> bool {
         (SpanKind::Server, _) => true,
         // It came late, or the trace was too large to leave in one: most spans have their parent in their own process.
         (kind, None) if !trace.is_whole() => kind == SpanKind::Consumer,
+        // It is more likely lost, or not ended yet, than in another service: a call has its caller in its own.
+        (SpanKind::Client | SpanKind::Producer, None) => false,
         (_, None) => true,
         (kind, Some(parent)) => {
             // A service may send messages to itself. Below a client it is more likely one that the client has fetched.
@@ -198,7 +206,9 @@ mod tests {
     fn without_flags_a_parent_that_is_missing_is_elsewhere_only_if_the_trace_is_whole() {
         for kind in KINDS {
             let span = span(kind, Some(1), UNKNOWN);
-            assert_eq!(below(None, true, &span), root(kind), "{kind:?}");
+            let calls = matches!(kind, SpanKind::Client | SpanKind::Producer);
+            let whole = if calls { Shape::Subsegment } else { root(kind) };
+            assert_eq!(below(None, true, &span), whole, "{kind:?}");
             let expected = match kind {
                 SpanKind::Server | SpanKind::Consumer => Shape::Segment,
                 SpanKind::Client | SpanKind::Producer | SpanKind::Internal | SpanKind::Unspecified => {
@@ -238,6 +248,12 @@ mod tests {
                 expected,
                 "{kind:?}"
             );
+        }
+        for said in ["CLIENT", "INTERNAL"] {
+            let inner = by_agent(said, span(SpanKind::Client, Some(1), REMOTE));
+            assert_eq!(below(None, true, &inner), Shape::Subsegment);
+            let root = by_agent(said, span(SpanKind::Internal, None, LOCAL));
+            assert_eq!(below(None, true, &root), Shape::Segment);
         }
         let lowercase = by_agent("local_root", span(SpanKind::Internal, Some(1), LOCAL));
         assert_eq!(below(None, true, &lowercase), Shape::Subsegment);

@@ -29,9 +29,11 @@ mod stack;
 #[cfg(any(test, feature = "upstream"))]
 pub mod upstream;
 
+use std::collections::HashMap;
+
 use tracepipe_config::AwsXraySettings;
 use tracepipe_otlp::view::{ResourceSpans, Span};
-use tracepipe_otlp::{SpanId, TraceOutline};
+use tracepipe_otlp::{SpanId, TraceId, TraceOutline};
 
 use crate::annotations::Indexed;
 use crate::json::Json;
@@ -94,6 +96,8 @@ pub struct Translated {
     pub links_dropped: u64,
     /// Events left out: more than [`limits::EVENTS_MAX`] in one span.
     pub events_dropped: u64,
+    /// Attributes of resources left out: beyond [`limits::RESOURCE_ATTRIBUTES_MAX`] or [`limits::RESOURCE_BYTES_MAX`].
+    pub resource_attributes_dropped: u64,
     /// Spans that became nothing, by reason.
     pub untranslatable_spans: UntranslatableSpans,
 }
@@ -136,7 +140,7 @@ impl Translator {
         TraceTranslator {
             translator: self,
             trace,
-            bytes: 0,
+            bytes: HashMap::new(),
             json: Json::with_room(),
         }
     }
@@ -147,8 +151,8 @@ impl Translator {
 pub struct TraceTranslator<'t> {
     translator: &'t Translator,
     trace: &'t TraceOutline,
-    /// Of the documents so far.
-    bytes: usize,
+    /// Of the documents so far, of each trace.
+    bytes: HashMap<TraceId, usize>,
     json: Json,
 }
 
@@ -197,8 +201,8 @@ impl TraceTranslator<'_> {
 /// Where documents go.
 struct Writer<'o> {
     json: &'o mut Json,
-    /// Of the trace so far.
-    bytes: &'o mut usize,
+    /// Of each trace so far.
+    bytes: &'o mut HashMap<TraceId, usize>,
     out: &'o mut Vec<SegmentDocument>,
     done: Translated,
 }
@@ -223,15 +227,28 @@ impl Writer<'_> {
     }
 
     fn write(&mut self, mut document: Document<'_>, spans: u32) {
-        let room = limits::TRACE_BYTES_MAX.saturating_sub(*self.bytes);
+        // Without sampling the spans of several traces come together.
+        let bytes = self.bytes.entry(document.trace_id).or_default();
+        let for_others = if document.is_subsegment {
+            limits::TRACE_BYTES_OF_SEGMENTS
+        } else {
+            0
+        };
+        let room = limits::TRACE_BYTES_MAX.saturating_sub(*bytes + for_others);
+        let is_beyond = room < limits::DOCUMENT_BYTES_BEYOND;
+        if is_beyond {
+            // Not by steps: there may be a great many of them.
+            document.keep_essentials();
+        }
         let bytes_max = room.clamp(limits::DOCUMENT_BYTES_BEYOND, limits::DOCUMENT_BYTES_MAX);
-        let shrunk = write_within_limit(&mut document, bytes_max, self.json);
-        *self.bytes += self.json.len();
+        let shrunk = write_within_limit(&mut document, bytes_max, self.json) || is_beyond;
+        *bytes += self.json.len();
         self.done.documents += 1;
         self.done.shrunk += u64::from(shrunk);
         self.done.annotations_spilled += document.spilled;
         self.done.links_dropped += document.links_dropped;
         self.done.events_dropped += document.events_dropped;
+        self.done.resource_attributes_dropped += document.resource_attributes_dropped;
         let json = self.json.as_str().to_owned();
         self.out.push(SegmentDocument {
             span_id: document.id,

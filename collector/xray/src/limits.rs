@@ -43,8 +43,23 @@ pub const EVENTS_MAX: usize = 20;
 /// write up to 50.
 pub const FRAMES_MAX: usize = 50;
 
+/// Most of a stack trace that is read. One of fifty frames has some five thousand bytes.
+pub const STACK_BYTES_MAX: usize = 128 * 1024;
+
+/// Longest text of an attribute that is read as the JSON of a metadata namespace; a longer one stays text.
+pub const METADATA_JSON_BYTES_MAX: usize = DOCUMENT_BYTES_MAX;
+
+/// Most attributes of a resource that its documents look at, and ...
+pub const RESOURCE_ATTRIBUTES_MAX: usize = 256;
+
+/// ... most bytes of them that are written to each segment. What is left out is counted.
+pub const RESOURCE_BYTES_MAX: usize = 32 * 1024;
+
 /// Longest chain of causes of one exception; the number of the others is written (`skipped`).
 pub const CAUSES_MAX: usize = 10;
+
+/// Subsegments of a trace leave so much of [`TRACE_BYTES_MAX`] to its segments, which tell what it is about.
+pub const TRACE_BYTES_OF_SEGMENTS: usize = TRACE_BYTES_MAX / 5;
 
 /// Documents of one trace may have this many bytes together: X-Ray takes up to 500 kB when they come together (AWS
 /// re:Post, "x-ray-trace-quota-error"), and guarantees 100 kB. Those beyond it say the essential only.

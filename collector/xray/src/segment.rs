@@ -12,6 +12,7 @@ use crate::cause::{Cause, Flags};
 use crate::http::Http;
 use crate::json::Json;
 use crate::kind::parent;
+use crate::limits::RESOURCE_ATTRIBUTES_MAX;
 use crate::links::Links;
 use crate::metadata::Metadata;
 use crate::name::{Namespace, Naming, clean, remote_service};
@@ -33,8 +34,10 @@ const IN_PROGRESS: &str = "aws.xray.inprogress";
 #[derive(Debug)]
 pub(crate) struct ResourceFacts<'t> {
     resource: List<'t>,
+    /// How many attributes are beyond those.
+    not_looked_at: u64,
     /// Made for the first segment: a subsegment leaves them to its own.
-    attributes: OnceCell<Vec<ResourceAttribute<'t>>>,
+    attributes: OnceCell<(Vec<ResourceAttribute<'t>>, u64)>,
     cluster_name: Option<&'t AnyValue<'t>>,
     service_name: &'t str,
     service_version: &'t str,
@@ -47,9 +50,11 @@ pub(crate) struct ResourceFacts<'t> {
 impl<'t> ResourceFacts<'t> {
     /// `log_groups` are those of the configuration.
     pub(crate) fn new(resource: &'t [KeyValue<'t>], log_groups: &'t [String]) -> Self {
-        let resource = List::new(resource);
+        let (looked_at, others) = resource.split_at(resource.len().min(RESOURCE_ATTRIBUTES_MAX));
+        let resource = List::new(looked_at);
         Self {
             resource,
+            not_looked_at: others.len() as u64,
             attributes: OnceCell::new(),
             cluster_name: resource.get(CLUSTER_NAME),
             service_name: resource.text("service.name"),
@@ -62,9 +67,12 @@ impl<'t> ResourceFacts<'t> {
 }
 
 impl<'t> ResourceFacts<'t> {
-    fn attributes(&self) -> &[ResourceAttribute<'t>] {
-        self.attributes
-            .get_or_init(|| ResourceAttribute::all(self.resource.entries()))
+    /// Those that a segment writes, and how many it leaves out.
+    fn attributes(&self) -> (&[ResourceAttribute<'t>], u64) {
+        let (attributes, left_out) = self
+            .attributes
+            .get_or_init(|| ResourceAttribute::all(self.resource.entries()));
+        (attributes, *left_out + self.not_looked_at)
     }
 }
 
@@ -81,10 +89,10 @@ pub(crate) struct Context<'t> {
 #[derive(Debug)]
 pub(crate) struct Document<'t> {
     pub(crate) id: SpanId,
-    trace_id: TraceId,
+    pub(crate) trace_id: TraceId,
     parent_id: Option<SpanId>,
     naming: Naming<'t>,
-    is_subsegment: bool,
+    pub(crate) is_subsegment: bool,
     pub(crate) start_nanos: u64,
     /// None while the span is in progress.
     end_nanos: Option<u64>,
@@ -105,6 +113,8 @@ pub(crate) struct Document<'t> {
     pub(crate) links_dropped: u64,
     /// Events that are not in the document.
     pub(crate) events_dropped: u64,
+    /// Attributes of the resource that are not in the document.
+    pub(crate) resource_attributes_dropped: u64,
 }
 
 /// Which document of a span is made.
@@ -219,10 +229,15 @@ impl<'t> Document<'t> {
         let cause = Cause::new(span, facts.language, &mut attributes, random_id);
         let aws = facts.aws.as_ref().map(|aws| Aws::new(aws, &mut attributes));
         let sql = Sql::new(&span.name, &mut attributes);
+        let (resource, resource_attributes_dropped) = if role.is_segment {
+            facts.attributes()
+        } else {
+            (&[][..], 0)
+        };
         let input = Input {
             attributes: &mut attributes,
             cluster_name: facts.cluster_name,
-            resource: if role.is_segment { facts.attributes() } else { &[] },
+            resource,
             // With `sql` the name stands there.
             span_name: if sql.is_none() && naming.name != span.name {
                 &span.name
@@ -256,6 +271,7 @@ impl<'t> Document<'t> {
             spilled: stored.spilled,
             links_dropped,
             events_dropped: stored.events_dropped,
+            resource_attributes_dropped,
         }
     }
 

@@ -10,7 +10,7 @@ mod python;
 use std::borrow::Cow;
 
 use crate::json::Json;
-use crate::limits::{CAUSES_MAX, FRAMES_MAX, cut};
+use crate::limits::{CAUSES_MAX, FRAMES_MAX, STACK_BYTES_MAX, cut};
 
 /// One call on the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,6 +53,12 @@ pub(crate) struct StackTrace<'t> {
 impl<'t> StackTrace<'t> {
     /// Reads what an SDK of this language recorded.
     pub(crate) fn parse(language: &str, text: &'t str) -> Self {
+        // What caused it all stands last in Python, and what a reader looks for first in all others.
+        let text = if language == "python" {
+            last_of(text, STACK_BYTES_MAX)
+        } else {
+            first_of(text, STACK_BYTES_MAX)
+        };
         let trace = match language {
             // OpenTelemetry's SDK for PHP prints what Java would.
             "java" | "php" => java::parse(text),
@@ -156,6 +162,16 @@ impl<'t> Stack<'t> {
         }
         stack
     }
+}
+
+/// The longest beginning of `text` with at most so many bytes.
+fn first_of(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
+/// The longest end of it.
+fn last_of(text: &str, bytes: usize) -> &str {
+    &text[text.ceil_char_boundary(text.len().saturating_sub(bytes))..]
 }
 
 /// `Type: message`, or the type alone.

@@ -614,8 +614,33 @@ fn the_documents_of_one_trace_have_room_together() {
     let sum: usize = documents.iter().map(|document| document.json.len()).sum();
     // All are there; those that X-Ray would have no room for say the essential only.
     assert_eq!(documents.len(), 40);
-    assert!((450_000..560_000).contains(&sum), "{sum}");
+    assert!((380_000..480_000).contains(&sum), "{sum}");
     assert!(translated.shrunk >= 30, "{}", translated.shrunk);
+}
+
+#[test]
+fn a_resource_without_end_is_bounded_and_counted() {
+    let many = (0..1_000).map(|n| attribute(&format!("r{n}"), AnyValue::Int(n)));
+    let large = ("large", AnyValue::String("m".repeat(100_000).into()));
+    let resource: Vec<_> = std::iter::once(attribute(large.0, large.1)).chain(many).collect();
+    let (translated, documents) = translate(&settings(), &[batch(resource, vec![span(Vec::new())])]);
+    let document = check_document(&documents[0]);
+    let metadata = document["metadata"]["default"].as_object().unwrap();
+    assert_eq!(metadata.len(), 255);
+    assert_eq!(translated.resource_attributes_dropped, 1 + 745);
+}
+
+#[test]
+fn traces_that_come_together_have_room_each() {
+    let large = |n: u8| Span {
+        trace_id: TraceId([n; 16]),
+        ..span(vec![attribute(
+            "large",
+            AnyValue::String("m".repeat(50_000).into()),
+        )])
+    };
+    let (translated, _) = translate(&settings(), &[batch(Vec::new(), (1..=40).map(large).collect())]);
+    assert_eq!(translated.shrunk, 0);
 }
 
 #[test]

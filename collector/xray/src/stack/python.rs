@@ -12,10 +12,13 @@ const LINKS: [&str; 2] = [
 pub(super) fn parse(text: &str) -> StackTrace<'_> {
     let mut trace = StackTrace::default();
     let lines: Vec<&str> = text.lines().collect();
-    for (at, block) in lines.split(|line| LINKS.contains(&line.trim())).rev().enumerate() {
+    let blocks = lines.split(|line| LINKS.contains(&line.trim())).rev();
+    for (at, block) in blocks.enumerate() {
         if at > 0 {
             let Some((kind, message)) = raised(block) else {
-                break;
+                // Not as Python prints it; but what it led to is known to have a cause.
+                trace.skipped = trace.skipped.saturating_add(1);
+                continue;
             };
             trace.push_cause(kind, message);
         }

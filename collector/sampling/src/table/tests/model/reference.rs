@@ -134,7 +134,7 @@ impl ReferenceTable {
             .maximum_trace_size_bytes
             .is_some_and(|most| bytes > most);
         if too_large || bytes > self.setup.giant_bytes {
-            let fate = self.decide(arrival, too_large);
+            let fate = self.decide(arrival, Some(too_large));
             self.large.push((id, fate));
         }
         "buffer"
@@ -180,6 +180,7 @@ impl ReferenceTable {
                 trace_id: head.trace_id,
                 policy: policy_index(policy),
                 late: true,
+                early: false,
                 stored: vec![number],
                 spans: 1,
                 bytes: len.into(),
@@ -201,7 +202,7 @@ impl ReferenceTable {
             } else {
                 first_root.map(|(arrival, _)| *arrival)
             };
-            self.decide(next.unwrap(), false);
+            self.decide(next.unwrap(), None);
         }
     }
 
@@ -213,16 +214,23 @@ impl ReferenceTable {
         let Some((arrival, _)) = self.open.first_key_value() else {
             return false;
         };
-        self.decide(*arrival, false);
+        self.decide(*arrival, None);
         true
     }
 
-    fn decide(&mut self, arrival: u64, too_large: bool) -> Fate {
-        let ReferenceTrace { id, spans: heads, .. } = self.open.remove(&arrival).unwrap();
+    /// `large`: before its time, because of its size; whether that is too much to keep it.
+    fn decide(&mut self, arrival: u64, large: Option<bool>) -> Fate {
+        let ReferenceTrace {
+            id,
+            spans: heads,
+            deadline,
+            ..
+        } = self.open.remove(&arrival).unwrap();
+        let early = large.is_some() || deadline > self.now;
         let stored: Stored = heads.iter().map(|(_, _, number)| *number).collect();
         let spans = heads.len() as u32;
         let bytes = heads.iter().map(|(_, len, _)| u64::from(*len)).sum();
-        let fate = if too_large {
+        let fate = if large == Some(true) {
             Fate::Dropped
         } else {
             self.ask_policies(id, &heads)
@@ -234,6 +242,7 @@ impl ReferenceTable {
                 trace_id: id,
                 policy,
                 late,
+                early,
                 stored,
                 spans,
                 bytes,
