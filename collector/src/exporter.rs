@@ -33,8 +33,8 @@ pub struct Exporter {
 
 /// What the exporters of this version speak to.
 enum Backend {
-    Xray(XrayExporter),
-    Otlp(OtlpExporter),
+    Xray(Box<XrayExporter>),
+    Otlp(Box<OtlpExporter>),
     Debug(DebugExporter),
 }
 
@@ -52,11 +52,11 @@ impl Exporter {
     ) -> anyhow::Result<Self> {
         let (backend, batches_max) = match &settings.kind {
             ExporterKind::AwsXray(xray) => (
-                Backend::Xray(XrayExporter::build(xray, limiter.clone()).await?),
+                Backend::Xray(Box::new(XrayExporter::build(xray, limiter.clone()).await?)),
                 u64::MAX,
             ),
             ExporterKind::Otlp(otlp) => (
-                Backend::Otlp(OtlpExporter::build(otlp, limiter.clone())?),
+                Backend::Otlp(Box::new(OtlpExporter::build(otlp, limiter.clone())?)),
                 otlp.queue.queue_size,
             ),
             ExporterKind::Debug(debug) => (Backend::Debug(DebugExporter::new(debug)), u64::MAX),

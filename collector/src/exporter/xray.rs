@@ -16,7 +16,7 @@ mod pace;
 mod skew;
 mod telemetry;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use aws_sdk_xray::error::{ProvideErrorMetadata, SdkError};
@@ -52,6 +52,10 @@ const COPIES_OF_A_DOCUMENT: u64 = 3;
 /// Failed requests are logged this often at most.
 const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
+/// A request that failed so often alone, while others were taken, is split, and at a single document given up: what makes it
+/// fail is in it, and it must not take the place of others for ever.
+const FAILED_ALONE_MAX: u32 = 6;
+
 /// First pause after a request that failed alone, while others are taken. The pauses double.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// Longest pause between two attempts.
@@ -65,6 +69,10 @@ pub(crate) struct XrayExporter {
     /// Requests that are translated and not yet at their end.
     requests: Semaphore,
     gate: Gate,
+    /// Requests of which documents were taken.
+    taken: Cell<u64>,
+    /// A request that is refused whole is worth splitting: when that was done last, or since, something was taken.
+    splits: Cell<bool>,
     limiter: MemoryLimiter,
     failures: LogGate,
     telemetry: Option<Telemetry>,
@@ -110,6 +118,8 @@ impl XrayExporter {
             requests: Semaphore::new(usize::try_from(settings.num_workers).unwrap_or(Semaphore::MAX_PERMITS)),
             // Credentials may have to be fetched as well.
             gate: Gate::new(clock, settings.request_timeout * 2),
+            taken: Cell::new(0),
+            splits: Cell::new(true),
             clock,
         }
     }
@@ -188,13 +198,22 @@ impl XrayExporter {
     /// Sends documents until each is taken or given up.
     async fn send(&self, documents: Documents, progress: &RefCell<Progress>) {
         let begun = self.clock.now();
+        let taken_before = self.taken.get();
         // What a request that is not taken whole is split into.
         let mut parts = vec![documents];
+        let mut was_split = false;
         while let Some(mut documents) = parts.pop() {
-            parts.extend(self.send_part(&mut documents, begun, progress).await);
+            if let Some(half) = self.send_part(&mut documents, begun, progress).await {
+                was_split = true;
+                parts.push(half);
+            }
             if !documents.0.is_empty() {
                 parts.push(documents);
             }
+        }
+        if was_split && self.taken.get() == taken_before {
+            // Not one of them: to split the next one as well would only ask more.
+            self.splits.set(false);
         }
     }
 
@@ -207,6 +226,7 @@ impl XrayExporter {
         progress: &RefCell<Progress>,
     ) -> Option<Documents> {
         let mut backoff = Backoff::new(&self.retry);
+        let mut failed_alone = 0;
         while !documents.0.is_empty() {
             let last_call = progress.borrow().last_call();
             let may_go = tokio::select! {
@@ -219,18 +239,29 @@ impl XrayExporter {
             }
             let (reason, is_alone) = match self.attempt(documents, progress).await {
                 Ok(unprocessed) => {
-                    self.gate.taken();
-                    documents.settle(&unprocessed, &mut progress.borrow_mut());
-                    ("unprocessed", true)
+                    let settled = documents.settle(&unprocessed, &mut progress.borrow_mut());
+                    if settled.taken > 0 {
+                        progress.borrow().request_taken();
+                        self.taken.set(self.taken.get() + 1);
+                        self.splits.set(true);
+                    }
+                    // Throttling is told of single documents as well.
+                    let knows = if settled.again > settled.taken {
+                        self.gate.refused(Refusal::Throttled)
+                    } else {
+                        self.gate.taken();
+                        false
+                    };
+                    ("unprocessed", !knows)
                 }
                 Err(failure @ (Failure::Permanent(_) | Failure::OfSome(_))) => {
                     // It is an answer: there is somebody.
-                    self.gate.taken();
-                    if let (Failure::OfSome(_), Some(half)) = (failure, documents.split()) {
+                    self.gate.answered();
+                    let may_be_of_some = matches!(failure, Failure::OfSome(_)) && self.splits.get();
+                    if may_be_of_some && let Some(half) = documents.split() {
                         return Some(half);
                     }
-                    progress.borrow_mut().lost(failure.reason(), documents.spans());
-                    documents.0.clear();
+                    documents.lose(failure.reason(), &mut progress.borrow_mut());
                     break;
                 }
                 Err(Failure::Throttled) => (
@@ -248,6 +279,15 @@ impl XrayExporter {
             };
             // Else the gate says when to try again.
             if is_alone {
+                failed_alone += 1;
+                if failed_alone >= FAILED_ALONE_MAX {
+                    // Others are taken meanwhile: it is a matter of what is in it.
+                    let half = documents.split();
+                    if half.is_none() {
+                        self.give_up(documents, reason, progress);
+                    }
+                    return half;
+                }
                 let pause = progress.borrow().pause(pause);
                 pause.await;
             }
@@ -272,8 +312,7 @@ impl XrayExporter {
             documents = documents.0.len(),
             "documents were given up: X-Ray did not take them in time"
         );
-        progress.borrow_mut().lost("retries_exhausted", documents.spans());
-        documents.0.clear();
+        documents.lose("retries_exhausted", &mut progress.borrow_mut());
     }
 
     async fn attempt(
@@ -290,19 +329,20 @@ impl XrayExporter {
             .send()
             .await;
         match answer {
-            Ok(answer) => {
-                progress.borrow().request_taken();
-                Ok(answer.unprocessed_trace_segments.unwrap_or_default())
-            }
+            Ok(answer) => Ok(answer.unprocessed_trace_segments.unwrap_or_default()),
             Err(error) => {
                 if let Some(telemetry) = &self.telemetry {
                     telemetry.failed(&error);
                 }
                 let failure = classify(&error);
                 let code = error.as_service_error().and_then(|error| error.code());
-                progress
-                    .borrow()
-                    .request_failed(failure.reason(), code.unwrap_or_default());
+                let is_refused = matches!(failure, Failure::Permanent(_) | Failure::OfSome(_));
+                let code = code.unwrap_or_default();
+                if is_refused {
+                    progress.borrow().request_refused(failure.reason(), code);
+                } else {
+                    progress.borrow().request_failed(failure.reason(), code);
+                }
                 if self.failures.is_due(self.clock.now()) {
                     log_failure(failure, &error);
                 }

@@ -1,5 +1,7 @@
 //! Documents that go out together.
 
+use std::collections::HashMap;
+
 use aws_sdk_xray::types::UnprocessedTraceSegment;
 use tracepipe_xray::SegmentDocument;
 
@@ -54,46 +56,72 @@ impl Documents {
         self.0.iter().map(|document| document.json.len() as u64).sum()
     }
 
-    /// How many spans of the account they carry.
-    pub(super) fn spans(&self) -> u64 {
-        self.0.iter().map(|document| u64::from(document.spans)).sum()
+    /// Gives up all of them.
+    pub(super) fn lose(&mut self, reason: &'static str, progress: &mut Progress) {
+        for document in self.0.drain(..) {
+            progress.document_lost(reason);
+            progress.lost(reason, u64::from(document.spans));
+        }
     }
 
     /// Accounts for the answer to a request that X-Ray took: what it names may be sent again or is lost, the rest is
     /// exported. Keeps what may be sent again.
-    pub(super) fn settle(&mut self, unprocessed: &[UnprocessedTraceSegment], progress: &mut Progress) {
+    pub(super) fn settle(
+        &mut self,
+        unprocessed: &[UnprocessedTraceSegment],
+        progress: &mut Progress,
+    ) -> Settled {
+        let mut codes = HashMap::new();
         for refused in unprocessed {
-            progress.backend_error("document", refused.error_code().unwrap_or_default());
+            let code = refused.error_code().unwrap_or_default();
+            progress.backend_error("document", code);
+            codes.insert(refused.id().unwrap_or_default(), code);
         }
-        let is_ours = |id: &str| self.0.iter().any(|document| document.span_id.to_string() == id);
-        if unprocessed
+        let named = self
+            .0
             .iter()
-            .any(|segment| !segment.id().is_some_and(is_ours))
-        {
+            .filter(|document| codes.contains_key(&*document.span_id.to_string()))
+            .count();
+        // A span that came twice has two documents of one id.
+        if named < codes.len() {
             // X-Ray did not take one of them and does not say which: none may be counted as sent.
             tracing::error!(
                 documents = self.0.len(),
                 "X-Ray refused documents without naming them"
             );
-            progress.lost("unprocessed_unnamed", self.spans());
-            self.0.clear();
-            return;
+            self.lose("unprocessed_unnamed", progress);
+            return Settled::default();
         }
+        let mut settled = Settled::default();
         self.0.retain(|document| {
             let spans = u64::from(document.spans);
             let id = document.span_id.to_string();
-            let Some(refused) = unprocessed.iter().find(|segment| segment.id() == Some(&id)) else {
+            let Some(code) = codes.get(&*id) else {
                 progress.exported(spans);
+                settled.taken += 1;
                 return false;
             };
-            match classify_unprocessed(refused.error_code().unwrap_or_default()) {
-                Failure::Retryable(_) | Failure::Throttled => true,
+            match classify_unprocessed(code) {
+                Failure::Retryable(_) | Failure::Throttled => {
+                    settled.again += 1;
+                    true
+                }
                 Failure::Permanent(reason) | Failure::OfSome(reason) => {
                     tracing::debug!(segment_id = id, reason, "X-Ray refused a document");
+                    progress.document_lost(reason);
                     progress.lost(reason, spans);
                     false
                 }
             }
         });
+        settled
     }
+}
+
+/// What became of the documents of a request that was taken.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Settled {
+    pub(super) taken: usize,
+    /// They may be sent again.
+    pub(super) again: usize,
 }

@@ -74,16 +74,32 @@ fn classify_service(status: u16, code: &str) -> Failure {
         (_, code) if is_of_credentials(code) => Failure::Retryable("access_denied"),
         (400..=403, code) if is_of_time(code) => Failure::Retryable("signature"),
         (429, _) => Failure::Throttled,
-        (_, code) if code.contains("Throttl") => Failure::Throttled,
-        (408, _) => Failure::Retryable("timeout"),
+        (_, code) if is_of_load(code) => Failure::Throttled,
+        (408, _) | (_, "RequestTimeout" | "RequestTimeoutException") => Failure::Retryable("timeout"),
         (401 | 403, _) => Failure::Retryable("access_denied"),
         (413, _) => Failure::OfSome("too_large"),
         // X-Ray says so of a request; which of its documents it means it does not say.
-        (400, "" | "InvalidRequestException") => Failure::OfSome("invalid_request"),
+        (400, _) => Failure::OfSome("invalid_request"),
+        // Without a code it is not X-Ray that answers, but something on the way: a proxy, a load balancer.
+        (400..=499, "") => Failure::Retryable("not_x_ray"),
         (400..=499, _) => Failure::Permanent("invalid_request"),
         // 5xx, and answers that are no answers: X-Ray takes the same document twice without harm.
         _ => Failure::Retryable("server_error"),
     }
+}
+
+/// Codes by which AWS's services say that there are too many requests, whatever the status (those that AWS's SDKs retry).
+fn is_of_load(code: &str) -> bool {
+    let others = [
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "BandwidthLimitExceeded",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "SlowDown",
+        "EC2ThrottledException",
+    ];
+    code.contains("Throttl") || others.contains(&code)
 }
 
 /// The codes seen in `UnprocessedTraceSegments`; X-Ray publishes no list. A code that speaks of load may be sent
@@ -93,7 +109,7 @@ pub(super) fn classify_unprocessed(code: &str) -> Failure {
         "InvalidTraceId" => Failure::Permanent("invalid_trace_id"),
         "InvalidName" => Failure::Permanent("invalid_name"),
         "InvalidSegment" => Failure::Permanent("invalid_segment"),
-        code if code.contains("Throttl") || code.contains("Unavailable") || code.contains("Internal") => {
+        code if is_of_load(code) || code.contains("Unavailable") || code.contains("Internal") => {
             Failure::Retryable("unprocessed")
         }
         _ => Failure::Permanent("unprocessed_other"),
@@ -112,6 +128,9 @@ mod tests {
             (408, ""),
             (500, ""),
             (503, "ServiceUnavailable"),
+            (400, "RequestLimitExceeded"),
+            (400, "RequestTimeoutException"),
+            (404, ""),
             (403, "ExpiredTokenException"),
             (403, "UnrecognizedClientException"),
             (400, "ExpiredTokenException"),

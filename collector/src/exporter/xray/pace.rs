@@ -34,11 +34,36 @@ const RATE_AFTER_OUTAGE: f64 = 4.0;
 /// What a request that is taken adds to the rate, up to where it is known to work: it doubles in half a second.
 const GROWTH_FAST: f64 = 1.386;
 
-/// And beyond: it grows by a tenth in a second.
+/// And beyond: in a second it grows by a tenth, ...
 const GROWTH_SLOW: f64 = 0.1;
+
+/// ... and by half a request a second, so that a low rate does not stay one.
+const GROWTH_LEAST: f64 = 0.5;
+
+/// Requests that began to go after a pause are counted by at least so much time: the first of them are no rate yet.
+const BUSY_LEAST: Duration = Duration::from_millis(100);
+
+/// When the rate is down to this part of what it was, ...
+const CUT_FAR: f64 = 0.25;
+
+/// ... and at least so many requests have gone since, ...
+const CUT_CALLS: u32 = 6;
+
+/// ... in this time, ...
+const CUT_TIME: Duration = Duration::from_secs(10);
+
+/// ... of which still more than this part of the share is refused that was before, then X-Ray does not refuse because of our
+/// rate, and slowing down further would only lose what comes.
+const CUT_OF_NO_USE: f64 = 0.6;
+
+/// For so long the rate is left alone then; what is refused pauses alone.
+const LEFT_ALONE: Duration = Duration::from_secs(30);
 
 /// After so long without a refusal there is no bound any more.
 const CALM: Duration = Duration::from_secs(60);
+
+/// So many refusals, and nothing taken lately, are an outage. Fewer may be a matter of one request.
+const REFUSALS_OF_AN_OUTAGE: u32 = 4;
 
 /// First pause of an outage. The pauses double.
 const PROBE_PAUSE_FIRST: Duration = Duration::from_millis(250);
@@ -52,7 +77,33 @@ pub(super) struct Pace {
     state: State,
     /// When requests were taken, lately.
     taken: VecDeque<Duration>,
+    /// When requests were refused for their number, lately.
+    throttled: VecDeque<Duration>,
     last_refusal: Option<Duration>,
+    /// Refusals since a request was taken.
+    in_a_row: u32,
+    /// When the first request went after a pause.
+    busy_since: Duration,
+    last_asked: Option<Duration>,
+    /// The last time the rate was cut.
+    cut: Option<Cut>,
+    /// Until then the rate is not cut.
+    left_alone: Duration,
+    /// Which part was refused when that was found.
+    share_left_alone: f64,
+}
+
+/// What came of the last cut of the rate, and of those before it that were of no use either.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Cut {
+    at: Duration,
+    /// The rate before the first of them, in requests a second.
+    rate: f64,
+    /// Which part of the requests was refused then.
+    share: f64,
+    /// Requests since, and how many of them were refused.
+    calls: u32,
+    refused: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -102,13 +153,24 @@ impl Pace {
         Self {
             state: State::Free,
             taken: VecDeque::new(),
+            throttled: VecDeque::new(),
             last_refusal: None,
+            in_a_row: 0,
+            busy_since: Duration::ZERO,
+            last_asked: None,
+            cut: None,
+            left_alone: Duration::ZERO,
+            share_left_alone: 1.0,
         }
     }
 
     /// Whether a request may go now; then it must. `patience` is how long a request takes at most: a probe that nobody
     /// hears of is over then.
     pub(super) fn ask(&mut self, now: Duration, patience: Duration) -> Turn {
+        if self.last_asked.is_none_or(|asked| now > asked + LATELY) {
+            self.busy_since = now;
+        }
+        self.last_asked = Some(now);
         match &mut self.state {
             State::Free => Turn::Now,
             State::Limited { rate, next, .. } => {
@@ -129,11 +191,29 @@ impl Pace {
         }
     }
 
+    /// X-Ray answered a request without taking it: there is somebody, and no more is known.
+    pub(super) fn answered(&mut self, now: Duration) {
+        if matches!(self.state, State::Stopped { .. }) {
+            self.resume(now);
+        }
+    }
+
+    fn resume(&mut self, now: Duration) {
+        self.in_a_row = 0;
+        self.state = State::Limited {
+            rate: RATE_AFTER_OUTAGE,
+            known_to_work: f64::INFINITY,
+            next: now,
+        };
+    }
+
     /// X-Ray took a request.
     pub(super) fn taken(&mut self, now: Duration) {
         self.forget_old(now);
         self.taken.push_back(now);
-        let lately = self.taken.len() as f64 / LATELY.as_secs_f64();
+        self.in_a_row = 0;
+        self.judge_cut(now, false);
+        let lately = self.taken_lately(now);
         match &mut self.state {
             State::Free => {}
             State::Limited {
@@ -142,7 +222,7 @@ impl Pace {
                 let growth = if *rate < *known_to_work {
                     GROWTH_FAST
                 } else {
-                    GROWTH_SLOW
+                    GROWTH_SLOW + GROWTH_LEAST / *rate
                 };
                 // A rate that is not made use of says nothing about a higher one.
                 if *rate < 2.0 * lately.max(RATE_AFTER_OUTAGE) {
@@ -152,13 +232,7 @@ impl Pace {
                     self.state = State::Free;
                 }
             }
-            State::Stopped { .. } => {
-                self.state = State::Limited {
-                    rate: RATE_AFTER_OUTAGE,
-                    known_to_work: f64::INFINITY,
-                    next: now,
-                };
-            }
+            State::Stopped { .. } => self.resume(now),
         }
     }
 
@@ -166,19 +240,40 @@ impl Pace {
     /// refused alone.
     pub(super) fn refused(&mut self, now: Duration, how: Refusal, chance: f64) -> bool {
         self.forget_old(now);
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        if how == Refusal::Throttled {
+            self.throttled.push_back(now);
+            self.judge_cut(now, true);
+        }
         let is_same_burst = self.last_refusal.is_some_and(|refusal| now < refusal + BURST);
         match self.state {
             // It went before everything stopped.
             State::Stopped { probing: false, .. } => true,
             State::Stopped { pause, .. } => self.stop(now, pause, chance),
             State::Free | State::Limited { .. } if self.taken.is_empty() => {
-                self.stop(now, PROBE_PAUSE_FIRST, chance)
+                self.in_a_row >= REFUSALS_OF_AN_OUTAGE && self.stop(now, PROBE_PAUSE_FIRST, chance)
             }
             State::Free | State::Limited { .. } if how == Refusal::Failed => false,
+            State::Free | State::Limited { .. } if now < self.left_alone => false,
             State::Limited { .. } if is_same_burst => true,
             State::Free | State::Limited { .. } => {
                 self.last_refusal = Some(now);
-                let rate = (self.taken.len() as f64 / LATELY.as_secs_f64() * KEPT).max(RATE_LEAST);
+                let (taken, refused) = (self.taken.len() as f64, self.throttled.len() as f64);
+                let is_as_before = refused >= (taken + refused) * self.share_left_alone * CUT_OF_NO_USE;
+                if is_as_before && self.left_alone > Duration::ZERO && now < self.left_alone + LEFT_ALONE {
+                    self.left_alone = now + LEFT_ALONE;
+                    return false;
+                }
+                let before = self.before_cuts(now);
+                let rate = (self.taken_lately(now) * KEPT).max(RATE_LEAST);
+                if self.rate(now) <= before.rate * CUT_FAR && before.calls >= CUT_CALLS {
+                    self.state = State::Free;
+                    self.cut = None;
+                    self.left_alone = now + LEFT_ALONE;
+                    self.share_left_alone = before.share;
+                    return false;
+                }
+                self.cut = Some(Cut { at: now, ..before });
                 self.state = State::Limited {
                     rate,
                     known_to_work: rate,
@@ -199,15 +294,63 @@ impl Pace {
         true
     }
 
+    /// Requests a second that were taken while there were any.
+    fn taken_lately(&self, now: Duration) -> f64 {
+        let busy = now.saturating_sub(self.busy_since).clamp(BUSY_LEAST, LATELY);
+        self.taken.len() as f64 / busy.as_secs_f64()
+    }
+
+    /// What was on its way when the rate was cut says nothing about the cut.
+    fn judge_cut(&mut self, now: Duration, was_refused: bool) {
+        if let Some(cut) = &mut self.cut
+            && now >= cut.at + BURST
+        {
+            cut.calls = cut.calls.saturating_add(1);
+            cut.refused = cut.refused.saturating_add(u32::from(was_refused));
+        }
+    }
+
+    /// The last cut, if it was of no use; else how things are before the next one.
+    fn before_cuts(&self, now: Duration) -> Cut {
+        let is_of_no_use = |cut: &Cut| {
+            let is_recent = now < cut.at + CUT_TIME;
+            is_recent && f64::from(cut.refused) >= f64::from(cut.calls) * cut.share * CUT_OF_NO_USE
+        };
+        let (taken, refused) = (self.taken.len() as f64, self.throttled.len() as f64);
+        self.cut.filter(is_of_no_use).unwrap_or(Cut {
+            at: now,
+            rate: self.rate(now),
+            share: refused / (taken + refused),
+            calls: 0,
+            refused: 0,
+        })
+    }
+
+    /// How many requests a second go now.
+    fn rate(&self, now: Duration) -> f64 {
+        match self.state {
+            State::Limited { rate, .. } => rate,
+            State::Free | State::Stopped { .. } => {
+                self.taken_lately(now) * (self.taken.len() + self.throttled.len()) as f64
+                    / self.taken.len().max(1) as f64
+            }
+        }
+    }
+
     fn forget_old(&mut self, now: Duration) {
-        while self.taken.front().is_some_and(|taken| *taken + LATELY < now) {
-            self.taken.pop_front();
+        for times in [&mut self.taken, &mut self.throttled] {
+            while times.front().is_some_and(|time| *time + LATELY < now) {
+                times.pop_front();
+            }
         }
     }
 }
 
-/// A [`Pace`] that requests wait at.
+/// A [`Pace`] that requests wait at, in a line: who was refused goes to its end, so that a request which always fails is
+/// not the only one that ever tries.
 pub(super) struct Gate {
+    /// Held by the head of the line; whoever waits for it is served in order.
+    line: tokio::sync::Mutex<()>,
     pace: RefCell<Pace>,
     answered: Notify,
     clock: Clock,
@@ -221,6 +364,7 @@ impl Gate {
     /// Open.
     pub(super) fn new(clock: Clock, patience: Duration) -> Self {
         Self {
+            line: tokio::sync::Mutex::new(()),
             pace: RefCell::new(Pace::new()),
             answered: Notify::new(),
             clock,
@@ -230,6 +374,7 @@ impl Gate {
 
     /// Waits until a request may go.
     pub(super) async fn pass(&self) {
+        let _head = self.line.lock().await;
         loop {
             let answered = self.answered.notified();
             let now = self.clock.now();
@@ -244,6 +389,12 @@ impl Gate {
                 }
             }
         }
+    }
+
+    /// X-Ray answered a request without taking it.
+    pub(super) fn answered(&self) {
+        self.pace.borrow_mut().answered(self.clock.now());
+        self.answered.notify_waiters();
     }
 
     /// X-Ray took a request.
@@ -335,6 +486,16 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    /// A pace after an outage has begun, at five seconds.
+    fn stopped() -> Pace {
+        let mut pace = Pace::new();
+        for _ in 1..REFUSALS_OF_AN_OUTAGE {
+            assert!(!pace.refused(seconds(5), Refusal::Failed, 0.5));
+        }
+        assert!(pace.refused(seconds(5), Refusal::Failed, 0.5));
+        pace
+    }
+
     #[test]
     fn nothing_is_held_up_that_x_ray_takes() {
         let outcome = run(200, seconds(30), |_| true);
@@ -370,6 +531,80 @@ mod tests {
     }
 
     #[test]
+    fn a_request_that_always_fails_is_not_the_only_one_that_tries() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let calls = runtime.block_on(async {
+            let clock = Clock::start();
+            let gate = Gate::new(clock, PATIENCE);
+            let calls = RefCell::new([0_u32; 8]);
+            // The first always fails; the others would be taken, and then there is another of them.
+            let request = async |number: usize| {
+                loop {
+                    gate.pass().await;
+                    calls.borrow_mut()[number] += 1;
+                    tokio::time::sleep(ROUND_TRIP).await;
+                    if number == 0 {
+                        gate.refused(Refusal::Failed);
+                    } else {
+                        gate.taken();
+                        tokio::time::sleep(seconds(10)).await;
+                    }
+                }
+            };
+            for _ in 0..REFUSALS_OF_AN_OUTAGE {
+                gate.refused(Refusal::Failed);
+            }
+            let all = futures_util::future::join_all((0..8).map(&request));
+            drop(tokio::time::timeout(seconds(600), all).await);
+            calls.into_inner()
+        });
+        assert!(calls[1..].iter().all(|calls| *calls > 30), "{calls:?}");
+    }
+
+    #[test]
+    fn requests_that_are_refused_whatever_the_rate_are_made_up_for() {
+        // At 20 that are needed a second, each tenth or third is refused.
+        for refused in [10, 3] {
+            let mut call = 0;
+            let outcome = run(20, seconds(60), |_| {
+                call += 1;
+                call % refused != 0
+            });
+            assert_eq!(outcome.taken, 1_200);
+            assert!(
+                outcome.empty_since < seconds(10 + 60 + 5),
+                "{refused}: {outcome:?}"
+            );
+            let needed = outcome.taken * refused / (refused - 1);
+            assert!(outcome.calls < needed * 11 / 10, "{refused}: {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn one_refusal_in_a_burst_after_a_pause_slows_down_little() {
+        let mut pace = Pace::new();
+        let mut now = seconds(100);
+        for call in 0..8 {
+            assert_eq!(pace.ask(now, PATIENCE), Turn::Now);
+            now += Duration::from_millis(5);
+            if call == 5 {
+                pace.refused(now, Refusal::Throttled, 0.5);
+            } else {
+                pace.taken(now);
+            }
+            let State::Limited { next, .. } = pace.state else {
+                continue;
+            };
+            now = next;
+        }
+        assert!(now < seconds(101), "{now:?}");
+    }
+
+    #[test]
     fn an_outage_costs_a_call_every_few_seconds() {
         let outage = seconds(20)..seconds(620);
         let outcome = run(1, seconds(630), |now| !outage.contains(&now));
@@ -378,9 +613,9 @@ mod tests {
 
     #[test]
     fn each_probe_that_fails_makes_the_pause_longer_and_no_other_request_does() {
-        let mut pace = Pace::new();
+        let mut pace = stopped();
         let mut now = seconds(5);
-        // Eight requests were on their way.
+        // More of them were on their way.
         for _ in 0..8 {
             assert!(pace.refused(now, Refusal::Failed, 0.5));
         }
@@ -399,8 +634,7 @@ mod tests {
 
     #[test]
     fn a_probe_that_nobody_hears_of_is_over_in_time() {
-        let mut pace = Pace::new();
-        assert!(pace.refused(seconds(5), Refusal::Failed, 0.5));
+        let mut pace = stopped();
         assert_eq!(
             pace.ask(seconds(5), PATIENCE),
             Turn::At(seconds(5) + PROBE_PAUSE_FIRST)
@@ -416,7 +650,10 @@ mod tests {
         pace.taken(seconds(1));
         assert!(!pace.refused(seconds(1), Refusal::Failed, 0.5));
         assert_eq!(pace.state, State::Free);
-        // When nothing else is taken, it is not alone.
+        // When nothing else is taken for some time, it is not alone.
+        for _ in 2..REFUSALS_OF_AN_OUTAGE {
+            assert!(!pace.refused(seconds(3), Refusal::Failed, 0.5));
+        }
         assert!(pace.refused(seconds(3), Refusal::Failed, 0.5));
         assert!(matches!(pace.state, State::Stopped { .. }));
     }

@@ -213,7 +213,7 @@ impl World {
         let mut consumers = JoinSet::new();
         Exporter {
             queue: queue.clone(),
-            backend: Rc::new(Backend::Xray(exporter)),
+            backend: Rc::new(Backend::Xray(Box::new(exporter))),
         }
         .spawn(&mut consumers);
         Self {
@@ -395,6 +395,26 @@ fn a_minute_of_throttling_loses_nothing_and_costs_few_calls() {
 }
 
 #[test]
+fn every_third_call_throttled_loses_nothing_and_keeps_up() {
+    story(|| async {
+        let mut world = World::new(NO_BOUND, |_, call, _| {
+            if call % 3 == 0 {
+                Answer::Status(429, "ThrottledException")
+            } else {
+                Answer::Take
+            }
+        });
+        // 1,000 spans a second.
+        world.feed(10, seconds(60)).await;
+        let account = world.queue.account();
+        assert!(account.waiting + account.in_flight < 10_000, "{account:?}");
+        let account = world.settle().await;
+        assert_eq!(account.exported, 60_000);
+        assert!(world.clock.now() < seconds(70), "{:?}", world.clock.now());
+    });
+}
+
+#[test]
 fn while_nothing_is_taken_the_account_says_since_when_and_why() {
     story(|| async {
         let mut world = World::new(NO_BOUND, |now, _, _| {
@@ -536,6 +556,59 @@ fn one_wrong_document_costs_no_other_when_x_ray_refuses_the_whole_request() {
         assert_eq!(account.exported, 99);
         assert_eq!(account.lost, BTreeMap::from([("invalid_request", 1)]));
         assert!(account.requests < 20, "{account:?}");
+    });
+}
+
+#[test]
+fn a_document_that_never_gets_through_is_lost_alone_and_stops_nobody() {
+    story(|| async {
+        // A proxy that does not like one of them: the code that would else be tried for ever.
+        let mut world = World::new(NO_BOUND, |_, _, documents| {
+            if documents.iter().any(|document| document["id"] == "0000000000000103") {
+                Answer::Status(403, "")
+            } else {
+                Answer::Take
+            }
+        });
+        world.feed(5, seconds(300)).await;
+        let waiting = world.queue.account();
+        assert!(waiting.exported > 14_000, "{waiting:?}");
+        let account = world.settle().await;
+        assert_eq!(account.lost, BTreeMap::from([("retries_exhausted", 1)]));
+        assert_eq!(account.lost_documents, BTreeMap::from([("retries_exhausted", 1)]));
+    });
+}
+
+#[test]
+fn a_backend_that_refuses_all_for_good_is_not_asked_a_hundred_times_for_a_request() {
+    story(|| async {
+        let mut world = World::new(NO_BOUND, |_, _, _| Answer::Status(400, ""));
+        world.feed(10, seconds(30)).await;
+        let account = world.settle().await;
+        assert_eq!(account.lost, BTreeMap::from([("invalid_request", 30_000)]));
+        // What was on its way was split once; then each request is asked once.
+        assert!(account.requests < 30_000 / 50 + 8 * 99, "{account:?}");
+        assert!(account.failing.is_none(), "it answers");
+    });
+}
+
+#[test]
+fn throttling_that_is_told_of_each_document_is_throttling() {
+    story(|| async {
+        let outage = seconds(10)..seconds(70);
+        let mut world = World::new(NO_BOUND, move |now, _, documents| {
+            if outage.contains(&now) {
+                Answer::TakeBut((0..documents.len()).map(|at| (at, "ThrottledException")).collect())
+            } else {
+                Answer::Take
+            }
+        });
+        world.feed(20, seconds(85)).await;
+        let waiting = world.queue.account();
+        assert!(waiting.waiting + waiting.in_flight < 2_500, "{waiting:?}");
+        let account = world.settle().await;
+        assert!(account.lost.is_empty(), "{account:?}");
+        assert!(account.requests < 85 * 2_000 / 50 * 12 / 10, "{account:?}");
     });
 }
 
