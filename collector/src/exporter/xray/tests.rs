@@ -564,7 +564,10 @@ fn a_document_that_never_gets_through_is_lost_alone_and_stops_nobody() {
     story(|| async {
         // A proxy that does not like one of them: the code that would else be tried for ever.
         let mut world = World::new(NO_BOUND, |_, _, documents| {
-            if documents.iter().any(|document| document["id"] == "0000000000000103") {
+            if documents
+                .iter()
+                .any(|document| document["id"] == "0000000000000103")
+            {
                 Answer::Status(403, "")
             } else {
                 Answer::Take
@@ -598,7 +601,11 @@ fn throttling_that_is_told_of_each_document_is_throttling() {
         let outage = seconds(10)..seconds(70);
         let mut world = World::new(NO_BOUND, move |now, _, documents| {
             if outage.contains(&now) {
-                Answer::TakeBut((0..documents.len()).map(|at| (at, "ThrottledException")).collect())
+                Answer::TakeBut(
+                    (0..documents.len())
+                        .map(|at| (at, "ThrottledException"))
+                        .collect(),
+                )
             } else {
                 Answer::Take
             }
