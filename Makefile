@@ -27,7 +27,7 @@ peers: ## what `make test` compares with other programs in part, in full; needs 
 bench: ## a quarter of an hour of ours and upstream's side by side, FULL=1 for hours; needs Go, two cores, root for a cgroup
 	@scripts/bench.sh $(if $(FULL),--full)
 
-soak: ## an hour of waves and faults: the account exact, memory flat and back to idle
+soak: ## an hour of waves, then ten minutes of faults on the way to X-Ray: nothing lost that has room, memory flat; root for one
 	@scripts/soak.sh
 
 lint: ## format, clippy, docs: what a commit must pass, without the tests

@@ -30,6 +30,7 @@ pub mod recorder;
 pub mod rng;
 mod server;
 pub mod service_map;
+pub mod soak;
 pub mod spans;
 pub mod terminal;
 pub mod waterfall;

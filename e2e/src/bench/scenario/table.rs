@@ -388,11 +388,11 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         id: "B16-all",
-        title: "5,000 spans/s, all kept, to X-Ray over TLS, less the same thrown away; upstream v0.120.0",
+        title: "3,000 spans/s, all kept, to X-Ray over TLS, less the same thrown away; upstream v0.120.0",
         work: Work::XrayCost {
             setup: xray(Keep::All),
             load: Load {
-                rate: 5_000,
+                rate: 3_000,
                 ..STANDARD
             },
         },

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::bench::arm::{Arm, Bench, Books};
+use crate::bench::arm::{Arm, Bench, Books, Collector};
 use crate::bench::outcome::{Outcome, Window, losses, share_loss};
 use crate::bench::steady::{
     Load, SETTLE_LIMIT, Sent, Timing, accepted, drive, open_links, spans_per_request,
@@ -15,8 +15,9 @@ use crate::clock;
 const ORDER: [Way; 4] = [Way::Discard, Way::Xray, Way::Xray, Way::Discard];
 /// Between the start of the process and the first request.
 const LEAD: Duration = Duration::from_millis(1200);
-/// Longer than a batch waits and a request takes.
-const FLUSH: Duration = Duration::from_secs(1);
+/// What upstream has decided leaves within this time, even on a busy machine.
+const FLUSH_LIMIT: Duration = Duration::from_secs(10);
+const FLUSH_POLL: Duration = Duration::from_millis(200);
 
 /// Sums over the runs of one way.
 #[derive(Debug, Clone, Copy, Default)]
@@ -111,9 +112,13 @@ async fn one(
     let traces_per_request = u64::from(load.traces_per_request);
     let settled = collector.settled(accepted(&sent.plain) * traces_per_request);
     let settled = tokio::time::timeout(SETTLE_LIMIT + setup.decision_wait, settled).await;
-    // What upstream has decided is still to be sent.
-    tokio::time::sleep(FLUSH).await;
-    let books = collector.books().await?;
+    let books = flushed(
+        &collector,
+        &sink,
+        way,
+        accepted(&sent.plain) * spans_per_request(load),
+    )
+    .await?;
     if way == Way::Xray {
         outcome.memory = collector.memory_series();
         outcome.memory(0, collector.memory()?.1, collector.ready_after);
@@ -142,6 +147,21 @@ async fn one(
         .notes
         .extend(cost.notes.into_iter().map(|note| format!("{way:?}: {note}")));
     Ok(Sum::of(&window, &tallies))
+}
+
+/// The books once all is sent that is decided, or after a while: upstream says what it has decided, not what it has sent.
+async fn flushed(collector: &Collector, sink: &XraySink, way: Way, accepted: u64) -> anyhow::Result<Books> {
+    let limit = clock::now() + FLUSH_LIMIT;
+    // The last batch may be waiting when nothing differs yet.
+    tokio::time::sleep(FLUSH_POLL * 5).await;
+    loop {
+        let books = collector.books().await?;
+        let is_even = way == Way::Discard || sink.tally().documents == books.kept;
+        if is_even && books.received == accepted || clock::now() > limit {
+            return Ok(books);
+        }
+        tokio::time::sleep(FLUSH_POLL).await;
+    }
 }
 
 /// What was sent and what came.
