@@ -298,6 +298,7 @@ async fn put_trace_segments(
         Some(Failure::Status(status)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let code = match status {
+                StatusCode::FORBIDDEN => "AccessDeniedException",
                 StatusCode::REQUEST_TIMEOUT => "RequestTimeoutException",
                 StatusCode::SERVICE_UNAVAILABLE => "ServiceUnavailableException",
                 _ => "InternalFailure",

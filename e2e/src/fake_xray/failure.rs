@@ -18,7 +18,7 @@ pub enum When {
 pub enum Failure {
     /// 429 `ThrottledException`.
     Throttle,
-    /// This HTTP status: 408 or 5xx.
+    /// This HTTP status: 403, 408 or 5xx.
     Status(u16),
     /// The documents are not stored and no answer comes.
     Hang,

@@ -14,6 +14,7 @@
 mod account;
 mod apps;
 mod cluster;
+mod exporting;
 mod identity;
 mod kill;
 mod lifecycle;

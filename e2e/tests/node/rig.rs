@@ -131,6 +131,26 @@ pub(crate) fn ambient() -> Value {
     json!({ "clusterName": "prod-eu", "identity": { "type": "Ambient" } })
 }
 
+/// The trust policy of a role of one ServiceAccount.
+pub(crate) fn trust_in(namespace: &str, account: &str) -> Value {
+    let issuer = ISSUER.trim_start_matches("https://");
+    let subject = format!("system:serviceaccount:{namespace}:{account}");
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Principal": { "Federated": format!("arn:aws:iam::{ACCOUNT}:oidc-provider/{issuer}") },
+            "Action": "sts:AssumeRoleWithWebIdentity",
+            "Condition": {
+                "StringEquals": {
+                    format!("{issuer}:sub"): subject,
+                    format!("{issuer}:aud"): "sts.amazonaws.com",
+                },
+            },
+        }],
+    })
+}
+
 fn find_condition<'a>(pipeline: &'a Value, kind: &str) -> Option<&'a Value> {
     let conditions = pipeline["status"]["conditions"].as_array()?;
     conditions.iter().find(|one| one["type"] == kind)
@@ -233,24 +253,8 @@ impl Rig {
         namespace: &str,
         account: &str,
     ) -> anyhow::Result<String> {
-        let issuer = ISSUER.trim_start_matches("https://");
         let arn = format!("arn:aws:iam::{ACCOUNT}:role/{name}");
-        let provider = format!("arn:aws:iam::{ACCOUNT}:oidc-provider/{issuer}");
-        let subject = format!("system:serviceaccount:{namespace}:{account}");
-        let trust = json!({
-            "Version": "2012-10-17",
-            "Statement": [{
-                "Effect": "Allow",
-                "Principal": { "Federated": provider },
-                "Action": "sts:AssumeRoleWithWebIdentity",
-                "Condition": {
-                    "StringEquals": {
-                        format!("{issuer}:sub"): subject,
-                        format!("{issuer}:aud"): "sts.amazonaws.com",
-                    },
-                },
-            }],
-        });
+        let trust = trust_in(namespace, account);
         let role = json!({ "arn": arn, "trust": trust }).to_string();
         let (status, text) = self.fakes(Method::POST, "/_fake/roles", &role).await?;
         ensure!(status.is_success(), "{status}: {text}");

@@ -259,10 +259,8 @@ impl Rights {
     /// Namespaces with their pipelines, then the operator: some rights are needed only when it begins to look.
     async fn set(
         &self,
-        rig: &Rig,
-        aws: &Aws,
-        name: &str,
-        in_cluster: &[Right],
+        (rig, aws): (&Rig, &Aws),
+        (name, in_cluster): (&str, &[Right]),
         cases: Vec<Case>,
         whole: Option<&str>,
     ) -> Scene {
@@ -317,14 +315,14 @@ async fn each_right_that_is_missing_is_named_where_it_is_and_missed_no_longer_an
         in_namespaces,
     };
     let scene = rights
-        .set(&rig, &aws, "tp-rights", &rights.of_nodes, cases, Some(WHOLE))
+        .set((&rig, &aws), ("tp-rights", &rights.of_nodes), cases, Some(WHOLE))
         .await;
     let mut others = Vec::new();
     for right in &rights.of_nodes {
         let name = format!("tp-rights-{}-nodes", right.verb);
         let missing = without(&rights.of_nodes, right);
         let cases = vec![Case::of(right.clone())];
-        others.push(rights.set(&rig, &aws, &name, &missing, cases, None).await);
+        others.push(rights.set((&rig, &aws), (&name, &missing), cases, None).await);
     }
     let user = scene.account.user();
     let rights = Arc::new(rights);
