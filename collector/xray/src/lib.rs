@@ -1,9 +1,9 @@
 //! OTLP spans to AWS X-Ray segment documents. Pure: no clock, no network, no random numbers of its own.
 //!
-//! Read it in the order of a span's way: [`Translator::translate`] asks `kind` which documents the span becomes;
-//! `segment` makes each of them from its facets (`name`, `http`, `cause`, `aws` with `origin`, `sql`, `links`), gives
-//! the attributes that found no place to `annotations` and `metadata`, and writes it through `json`; `shrink` sees to
-//! its size. [`limits`] has the numbers.
+//! Read it in the order of a span's way: [`TraceTranslator::translate`] asks `kind` which documents the span becomes;
+//! `segment` makes each of them from its facets (`name`, `http`, `cause` with `stack`, `aws` with `origin`, `sql`,
+//! `links`), gives the attributes and `events` that found no place to `annotations` and `metadata`, and writes it through
+//! `json`; `shrink` sees to its size. [`limits`] has the numbers.
 //!
 //! The rules are those of the `awsxray` exporter of the OpenTelemetry Collector Contrib (v0.161.0), but that every
 //! document is one which X-Ray takes, and that no attribute is lost because a facet looked at it.
