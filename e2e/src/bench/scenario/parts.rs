@@ -157,15 +157,7 @@ pub(super) const fn xray(keep: Keep) -> XraySetup {
     }
 }
 
-/// Without the gates: a difference of so few kept spans is mostly noise.
 pub(super) const XRAY_FIGURES: &[Figure] = &[
-    figure("xray_us_per_kept", XRAY_LABEL, Some(4.0), NO_BOUNDS),
-    figure("documents_per_call", "documents a call", None, NO_BOUNDS),
-    figure("bytes_per_document", "bytes a document", None, NO_BOUNDS),
-    figure(CPU, CPU_LABEL, None, NO_BOUNDS),
-];
-
-pub(super) const XRAY_GATES: &[Figure] = &[
     figure(
         "xray_us_per_kept",
         XRAY_LABEL,

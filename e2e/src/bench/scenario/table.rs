@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::parts::{
     BASE, CPU, CPU_HOLD, CPU_LABEL, MEMORY_HOLD, NO_BOUNDS, OVERLOAD_FIGURES, QUICK_BATCH, ROOMY, RSS,
-    RSS_LABEL, RSS_ONLY, STANDARD, XRAY_FIGURES, XRAY_GATES, figure, gate, goal, overload, steady,
-    with_policies, xray,
+    RSS_LABEL, RSS_ONLY, STANDARD, XRAY_FIGURES, figure, gate, goal, overload, steady, with_policies, xray,
 };
 use super::{Limit, Scenario, Work};
 use crate::bench::ceiling::Search;
@@ -383,7 +382,7 @@ pub const SCENARIOS: &[Scenario] = &[
             }),
             load: STANDARD,
         },
-        figures: XRAY_GATES,
+        figures: XRAY_FIGURES,
         ..BASE
     },
     Scenario {
@@ -396,7 +395,7 @@ pub const SCENARIOS: &[Scenario] = &[
                 ..STANDARD
             },
         },
-        figures: XRAY_GATES,
+        figures: XRAY_FIGURES,
         ..BASE
     },
     Scenario {
