@@ -11,11 +11,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tracepipe-config", &[]),
     ("tracepipe-otlp", &[]),
     ("tracepipe-sampling", &["tracepipe-config", "tracepipe-otlp"]),
+    ("tracepipe-metrics", &["tracepipe-config", "tracepipe-otlp"]),
     ("tracepipe-xray", &["tracepipe-config", "tracepipe-otlp"]),
     (
         "tracepipe-collector",
         &[
             "tracepipe-config",
+            "tracepipe-metrics",
             "tracepipe-otlp",
             "tracepipe-sampling",
             "tracepipe-xray",
@@ -25,6 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "tracepipe-hot-loops",
         &[
             "tracepipe-config",
+            "tracepipe-metrics",
             "tracepipe-otlp",
             "tracepipe-sampling",
             "tracepipe-xray",
@@ -49,6 +52,7 @@ const BANNED: &[(&str, &[&str])] = &[
     ("tracepipe-config", &["tokio", "hyper", "kube"]),
     ("tracepipe-otlp", &["tokio", "hyper", "kube", "rand"]),
     ("tracepipe-sampling", &["tokio", "hyper", "kube", "rand"]),
+    ("tracepipe-metrics", &["tokio", "hyper", "kube", "rand"]),
     ("tracepipe-xray", &["tokio", "hyper", "kube", "rand"]),
     ("tracepipe-crds", &["tokio", "hyper"]),
     ("tracepipe-collector", &["kube", "k8s-openapi"]),

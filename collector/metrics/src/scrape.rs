@@ -1,0 +1,1 @@
+//! The scrape endpoint: series held and written as text.

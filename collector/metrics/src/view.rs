@@ -1,0 +1,1 @@
+//! Borrowed views over the bytes of one metrics request.
