@@ -98,6 +98,7 @@ impl Config {
             batch: processors.batch,
             resource: processors.resource,
             exporters: exporters.into_iter().collect::<Option<Vec<_>>>()?,
+            metrics: None,
             telemetry,
         })
     }

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod metrics;
 mod sampling;
 
+pub use metrics::*;
 pub use sampling::*;
 
 /// One mebibyte, the unit of `limit_mib`.
@@ -28,6 +30,8 @@ pub struct Settings {
     pub resource: Vec<ResourceAction>,
     /// The exporters of the traces pipeline, in its order; at least one.
     pub exporters: Vec<ExporterSettings>,
+    /// The metrics pipeline; without one metrics are not received.
+    pub metrics: Option<MetricsSettings>,
     /// `service.telemetry` and the health endpoint.
     pub telemetry: TelemetrySettings,
 }
@@ -51,6 +55,8 @@ pub struct OtlpServerSettings {
     pub max_request_bytes: u64,
     /// Path of the traces service, HTTP only. Default `/v1/traces`.
     pub traces_url_path: String,
+    /// Path of the metrics service, HTTP only. Default `/v1/metrics`.
+    pub metrics_url_path: String,
 }
 
 /// `memory_limiter`.
@@ -210,6 +216,11 @@ pub struct AssumedRole {
     pub arn: String,
     /// What the role's trust policy asks for; AWS does not count it as a secret.
     pub external_id: Option<String>,
+    /// What the session is called in CloudTrail. None: a name that the collector makes up. `awsxray` has no such
+    /// setting.
+    pub session_name: Option<String>,
+    /// The region whose STS is asked. None: the region of the requests. `awsxray` has no such setting.
+    pub sts_region: Option<String>,
 }
 
 /// `otlp`.

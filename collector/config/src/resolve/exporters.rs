@@ -173,7 +173,12 @@ fn role(scope: &Scope, config: &AwsXrayConfig, diag: &mut Diagnostics) -> Option
         }
         (_, Some(_) | None) => {}
     }
-    arn.map(|arn| AssumedRole { arn, external_id })
+    arn.map(|arn| AssumedRole {
+        arn,
+        external_id,
+        session_name: None,
+        sts_region: None,
+    })
 }
 
 /// `arn:PARTITION:iam::ACCOUNT:role/PATH/NAME`.

@@ -14,6 +14,8 @@ const REQUEST_MIB: u64 = 64;
 const REQUEST_MIB_MAX: u64 = 1024;
 /// OTLP specification, "OTLP/HTTP Request".
 const TRACES_PATH: &str = "/v1/traces";
+/// OTLP specification, "OTLP/HTTP Request".
+const METRICS_PATH: &str = "/v1/metrics";
 
 /// The one receiver of the pipeline.
 pub(super) fn one(
@@ -116,5 +118,6 @@ fn server(
         endpoint,
         max_request_bytes,
         traces_url_path,
+        metrics_url_path: METRICS_PATH.to_owned(),
     })
 }

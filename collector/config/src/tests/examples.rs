@@ -23,6 +23,7 @@ fn server(endpoint: &str) -> Option<OtlpServerSettings> {
         endpoint: endpoint.parse().unwrap(),
         max_request_bytes: 64 * MIB,
         traces_url_path: "/v1/traces".to_owned(),
+        metrics_url_path: "/v1/metrics".to_owned(),
     })
 }
 
@@ -109,6 +110,7 @@ fn seed1() -> Settings {
                 }),
             },
         ],
+        metrics: None,
         telemetry: TelemetrySettings {
             metrics: Some("127.0.0.1:8888".parse().unwrap()),
             health: "127.0.0.1:13133".parse().unwrap(),

@@ -496,6 +496,8 @@ async fn a_role_is_assumed_with_the_credentials_that_the_sdk_finds() {
         role: Some(AssumedRole {
             arn: "arn:aws:iam::111122223333:role/r".into(),
             external_id: Some("e:x".into()),
+            session_name: None,
+            sts_region: None,
         }),
         ..settings()
     };
