@@ -5,6 +5,8 @@
 # TRACEPIPE_OTELCOL_AWSXRAY   the upstream collector v0.120.0 with its X-Ray exporter (otelcol_awsxray/build.sh)
 # TRACEPIPE_PYTHON            a Python with the packages of python/requirements.txt
 # TRACEPIPE_NODE_DIR          a folder with the scripts of node/ and their node_modules
+# TRACEPIPE_PROMETHEUS        Debian's prometheus server (prometheus/fetch.sh); not set where there is no Debian package,
+# TRACEPIPE_PROMTOOL          and its promtool: what needs them is then left out, unless CI=true
 # Everything lies under ~/.cache/tracepipe (or XDG_CACHE_HOME) by the hash of its lock file: a second run takes a second.
 # Needs Go 1.26, Python 3.11 with venv, Node 20.6 with npm, and, cold, their package registries.
 set -euo pipefail
@@ -74,6 +76,12 @@ node_env() {
 
 otelcol=$("$here/otelcol/build.sh" | tail -n 1)
 otelcol_awsxray=$("$here/otelcol_awsxray/build.sh" | tail -n 1)
+prometheus=$("$here/prometheus/fetch.sh" | tail -n 1) || {
+    status=$?
+    [ "$status" -eq 3 ] && [ "${CI:-}" != true ] || exit "$status"
+    say "left out: tests with a real Prometheus: the line above says why"
+    prometheus=""
+}
 python=$(python_env)
 node_dir=$(node_env)
 say "peers and clients are ready ($SECONDS s)"
@@ -81,3 +89,7 @@ printf 'export TRACEPIPE_OTELCOL=%q\n' "$otelcol"
 printf 'export TRACEPIPE_OTELCOL_AWSXRAY=%q\n' "$otelcol_awsxray"
 printf 'export TRACEPIPE_PYTHON=%q\n' "$python"
 printf 'export TRACEPIPE_NODE_DIR=%q\n' "$node_dir"
+if [ -n "$prometheus" ]; then
+    printf 'export TRACEPIPE_PROMETHEUS=%q\n' "$prometheus/prometheus"
+    printf 'export TRACEPIPE_PROMTOOL=%q\n' "$prometheus/promtool"
+fi
