@@ -18,7 +18,7 @@ mod testing;
 pub mod view;
 pub mod walk;
 pub mod watch;
-mod wire;
+pub mod wire;
 
 pub use head::{SpanDefect, SpanHead};
 pub use id::{SpanId, TraceId};

@@ -14,7 +14,7 @@ pub struct WireError {
 
 /// A [`WireError`] that knows only an address, since inner messages do not know where they lie in the whole.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Fault {
+pub struct Fault {
     address: usize,
     what: &'static str,
 }
@@ -24,21 +24,31 @@ const GROUP_DEPTH_MAX: u32 = 100;
 
 /// The six ways in which a field's value is encoded, in the order of their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WireType {
+pub enum WireType {
+    /// 1 to 10 bytes.
     Varint,
+    /// 8 bytes.
     Fixed64,
+    /// A length and as many bytes.
     Bytes,
+    /// The beginning of a group, which OTLP never used.
     GroupStart,
+    /// The end of a group.
     GroupEnd,
+    /// 4 bytes.
     Fixed32,
 }
 
 /// The value of one field.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Payload<'a> {
+pub enum Payload<'a> {
+    /// A whole number.
     Varint(u64),
+    /// 8 bytes, little end first.
     Fixed64(u64),
+    /// Text, bytes, a message, or numbers packed.
     Bytes(&'a [u8]),
+    /// 4 bytes, little end first.
     Fixed32(u32),
     /// A whole group, skipped.
     Group,
@@ -46,15 +56,16 @@ pub(crate) enum Payload<'a> {
 
 /// What has not been read of a message.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Cursor<'a> {
+pub struct Cursor<'a> {
     rest: &'a [u8],
 }
 
 // === impl Fault ===
 
 impl Fault {
+    /// `place` is the rest of the input where it is wrong.
     #[cold]
-    pub(crate) fn at(place: &[u8], what: &'static str) -> Self {
+    pub fn at(place: &[u8], what: &'static str) -> Self {
         Self {
             address: place.as_ptr().addr(),
             what,
@@ -63,7 +74,7 @@ impl Fault {
 
     /// `whole` is the input that all places lie in.
     #[cold]
-    pub(crate) fn within(self, whole: &[u8]) -> WireError {
+    pub fn within(self, whole: &[u8]) -> WireError {
         WireError {
             offset: offset_within(whole, self.address),
             what: self.what,
@@ -86,24 +97,30 @@ pub(crate) fn offset_of(whole: &[u8], part: &[u8]) -> usize {
 // === impl Cursor ===
 
 impl<'a> Cursor<'a> {
+    /// At the beginning of a message.
     #[inline]
-    pub(crate) fn new(message: &'a [u8]) -> Self {
+    pub fn new(message: &'a [u8]) -> Self {
         Self { rest: message }
     }
 
+    /// What has not been read.
     #[inline]
-    pub(crate) fn rest(&self) -> &'a [u8] {
+    pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
+    /// All has been read.
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// A field's number and encoding.
+    ///
+    /// # Errors
+    /// [`Fault`] when there is no such field or encoding.
     #[inline(always)]
-    pub(crate) fn key(&mut self) -> Result<(u32, WireType), Fault> {
+    pub fn key(&mut self) -> Result<(u32, WireType), Fault> {
         let place = self.rest;
         let key = self.raw_key()?;
         split_key(key, place)
@@ -119,8 +136,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// A number of 1 to 10 bytes.
+    ///
+    /// # Errors
+    /// [`Fault`] when it does not end in them.
     #[inline(always)]
-    pub(crate) fn varint(&mut self) -> Result<u64, Fault> {
+    pub fn varint(&mut self) -> Result<u64, Fault> {
         match self.rest {
             [byte, rest @ ..] if *byte < 0x80 => {
                 self.rest = rest;
@@ -153,8 +174,11 @@ impl<'a> Cursor<'a> {
     }
 
     /// A length and as many bytes.
+    ///
+    /// # Errors
+    /// [`Fault`] when there are fewer.
     #[inline(always)]
-    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Fault> {
+    pub fn bytes(&mut self) -> Result<&'a [u8], Fault> {
         let place = self.rest;
         let length = self.varint()?;
         // A length beyond usize is beyond the input too.
@@ -168,8 +192,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// A number of 8 bytes.
+    ///
+    /// # Errors
+    /// [`Fault`] when there are fewer.
     #[inline(always)]
-    pub(crate) fn fixed64(&mut self) -> Result<u64, Fault> {
+    pub fn fixed64(&mut self) -> Result<u64, Fault> {
         match self.rest.split_first_chunk() {
             Some((bytes, rest)) => {
                 self.rest = rest;
@@ -182,8 +210,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// A number of 4 bytes.
+    ///
+    /// # Errors
+    /// [`Fault`] when there are fewer.
     #[inline(always)]
-    pub(crate) fn fixed32(&mut self) -> Result<u32, Fault> {
+    pub fn fixed32(&mut self) -> Result<u32, Fault> {
         match self.rest.split_first_chunk() {
             Some((bytes, rest)) => {
                 self.rest = rest;
@@ -197,7 +229,10 @@ impl<'a> Cursor<'a> {
     }
 
     /// The value after a key.
-    pub(crate) fn payload(&mut self, field: u32, wire: WireType) -> Result<Payload<'a>, Fault> {
+    ///
+    /// # Errors
+    /// [`Fault`] when it is not whole.
+    pub fn payload(&mut self, field: u32, wire: WireType) -> Result<Payload<'a>, Fault> {
         match wire {
             WireType::Varint => self.varint().map(Payload::Varint),
             WireType::Fixed64 => self.fixed64().map(Payload::Fixed64),
@@ -244,12 +279,12 @@ pub(crate) fn split_key(key: u32, place: &[u8]) -> Result<(u32, WireType), Fault
 }
 
 /// The fields of a message that has been checked: ends early, silently, if it has not.
-pub(crate) fn fields(message: &[u8]) -> impl Iterator<Item = (u32, Payload<'_>)> {
+pub fn fields(message: &[u8]) -> impl Iterator<Item = (u32, Payload<'_>)> {
     records(message).map(|(field, payload, _)| (field, payload))
 }
 
 /// As [`fields`], with each field's key and value as they are in the message.
-pub(crate) fn records(message: &[u8]) -> impl Iterator<Item = (u32, Payload<'_>, &[u8])> {
+pub fn records(message: &[u8]) -> impl Iterator<Item = (u32, Payload<'_>, &[u8])> {
     let mut cursor = Cursor::new(message);
     std::iter::from_fn(move || {
         let start = cursor.rest;
@@ -263,7 +298,7 @@ pub(crate) fn records(message: &[u8]) -> impl Iterator<Item = (u32, Payload<'_>,
 }
 
 /// The key of a field.
-pub(crate) const fn key_of(number: u32, wire: WireType) -> u32 {
+pub const fn key_of(number: u32, wire: WireType) -> u32 {
     (number << 3) | wire as u32
 }
 
@@ -274,13 +309,14 @@ const fn bytes_key(number: u32) -> u64 {
 
 /// Bytes that [`put_varint`] writes: 1 to 10.
 #[inline]
-pub(crate) fn varint_len(value: u64) -> usize {
+pub fn varint_len(value: u64) -> usize {
     // One byte for each seven bits begun, at least one.
     (64 - (value | 1).leading_zeros()).div_ceil(7) as usize
 }
 
+/// A number in 1 to 10 bytes.
 #[inline]
-pub(crate) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+pub fn put_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -290,20 +326,20 @@ pub(crate) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
 
 /// Key and length of a field whose `length` bytes follow.
 #[inline]
-pub(crate) fn put_bytes_header(number: u32, length: usize, out: &mut Vec<u8>) {
+pub fn put_bytes_header(number: u32, length: usize, out: &mut Vec<u8>) {
     put_varint(bytes_key(number), out);
     put_varint(length as u64, out);
 }
 
 /// A whole field of bytes.
 #[inline]
-pub(crate) fn put_bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
+pub fn put_bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
     put_bytes_header(number, bytes.len(), out);
     out.extend_from_slice(bytes);
 }
 
 /// Bytes that [`put_bytes`] writes.
 #[inline]
-pub(crate) fn bytes_field_len(number: u32, length: usize) -> usize {
+pub fn bytes_field_len(number: u32, length: usize) -> usize {
     varint_len(bytes_key(number)) + varint_len(length as u64) + length
 }
