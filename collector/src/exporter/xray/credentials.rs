@@ -8,7 +8,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -63,7 +63,7 @@ const CODE_LENGTH_MAX: usize = 64;
 /// A provider of credentials in front of the SDK's.
 pub(super) struct EarlyCredentials {
     keeper: Arc<Keeper>,
-    task: OnceLock<AbortHandle>,
+    task: Mutex<Option<AbortHandle>>,
 }
 
 /// Keeps credentials fresh.
@@ -110,7 +110,7 @@ impl EarlyCredentials {
         };
         Self {
             keeper: Arc::new(keeper),
-            task: OnceLock::new(),
+            task: Mutex::new(None),
         }
     }
 
@@ -119,10 +119,17 @@ impl EarlyCredentials {
         Arc::clone(&self.keeper)
     }
 
+    /// The task runs; one that has panicked, in a provider of the SDK's, is started again.
+    fn see_to_task(&self) {
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if task.as_ref().is_none_or(AbortHandle::is_finished) {
+            *task = Some(tokio::spawn(Arc::clone(&self.keeper).keep()).abort_handle());
+        }
+    }
+
     async fn get(&self) -> provider::Result {
         let keeper = &self.keeper;
-        self.task
-            .get_or_init(|| tokio::spawn(Arc::clone(keeper).keep()).abort_handle());
+        self.see_to_task();
         let mut held = keeper.held.subscribe();
         let attempts = held.borrow().attempts;
         let is_answer = |held: &Held| held.attempts > attempts || keeper.usable(held).is_some();
@@ -150,7 +157,8 @@ impl ProvideCredentials for EarlyCredentials {
 
 impl Drop for EarlyCredentials {
     fn drop(&mut self) {
-        if let Some(task) = self.task.get() {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(task) = &*task {
             task.abort();
         }
     }

@@ -13,6 +13,7 @@ enum Answer {
     GiveForEver,
     Fail,
     Hang,
+    Panic,
 }
 
 type Script = Box<dyn Fn(Duration, u64) -> Answer + Send + Sync>;
@@ -49,6 +50,7 @@ impl Source {
                 std::io::ErrorKind::NotFound,
             ))),
             Answer::Hang => std::future::pending().await,
+            Answer::Panic => panic!("a fault of the source"),
         }
     }
 }
@@ -281,6 +283,19 @@ async fn a_node_whose_clock_is_wrong_uses_what_it_gets_and_no_longer_than_aws_ta
 }
 
 /// What the SDK's own provider for a pod does with its token file, below ours.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_panics_is_asked_again() {
+    let world = World::new(|_, call| match call {
+        1 => Answer::Panic,
+        _ => Answer::Give(HOUR),
+    });
+    let (number, _) = world.ask().await;
+    assert_eq!(number, None);
+    let (number, waited) = world.ask().await;
+    assert_eq!(number, Some(2));
+    assert!(waited < seconds(1), "{waited:?}");
+}
+
 #[test]
 fn the_reason_holds_a_code_and_no_message() {
     #[derive(Debug)]
