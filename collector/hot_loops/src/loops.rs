@@ -132,8 +132,7 @@ fn xray_document(passes: u64) -> Result<u64, String> {
     for _ in 0..passes {
         documents.clear();
         let mut spans = EachSpan::of_walked(black_box(&trace));
-        let outline = TraceOutline::read(black_box(&trace), true);
-        let mut translator = translator.begin(&outline);
+        let mut translator = translator.begin(|| TraceOutline::read(black_box(&trace), true));
         while let Some(span) = spans.next() {
             let mut random_id = || {
                 id = id.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);

@@ -141,8 +141,8 @@ impl XrayExporter {
                 let full = std::mem::take(&mut documents);
                 self.send_when_there_is_room(full, &mut sending, &progress).await;
             }
-            let outline = TraceOutline::read(bytes, trace.is_whole);
-            let mut translator = self.translator.begin(&outline);
+            let outline = || TraceOutline::read(bytes, trace.is_whole);
+            let mut translator = self.translator.begin(outline);
             let mut first = documents.0.len();
             while let Some(span) = spans.next() {
                 translate(&mut translator, span, &mut documents, &progress);

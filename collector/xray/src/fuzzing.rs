@@ -35,8 +35,7 @@ pub fn translate(input: &[u8]) {
         ..AwsXraySettings::default()
     };
     let translator = Translator::new(&settings);
-    let outline = TraceOutline::read(request, is_on(3));
-    let mut translator = translator.begin(&outline);
+    let mut translator = translator.begin(|| TraceOutline::read(request, is_on(3)));
     let mut last_id = 0;
     let mut next_id = || {
         last_id += 1;

@@ -6,6 +6,8 @@
 //! What decides whether a span is one, in this order: an agent that says so (`aws.span.kind`); no parent; OTLP's flags,
 //! which say whether the parent is in another process; and, from senders too old to set them, the trace itself.
 
+use std::ops::Deref;
+
 use tracepipe_otlp::view::{FLAG_HAS_IS_REMOTE, FLAG_IS_REMOTE, Span, SpanKind};
 use tracepipe_otlp::{SpanId, TraceOutline};
 
@@ -23,8 +25,8 @@ pub(crate) enum Shape {
     ServiceAndCall,
 }
 
-/// Decides it.
-pub(crate) fn shape(trace: &TraceOutline, span: &Span<'_>) -> Shape {
+/// Decides it. `trace` is looked at only for a span whose sender set no flags.
+pub(crate) fn shape(trace: &impl Deref<Target = TraceOutline>, span: &Span<'_>) -> Shape {
     let said_by_agent = said_by_agent(span);
     let named_by_agent = said_by_agent == Some(true);
     let is_local_root = said_by_agent.unwrap_or_else(|| is_local_root(trace, span));
@@ -55,14 +57,16 @@ fn said_by_agent(span: &Span<'_>) -> Option<bool> {
     }
 }
 
-fn is_local_root(trace: &TraceOutline, span: &Span<'_>) -> bool {
+fn is_local_root(trace: &impl Deref<Target = TraceOutline>, span: &Span<'_>) -> bool {
     let Some(parent) = parent(span) else { return true };
     if span.flags & FLAG_HAS_IS_REMOTE != 0 {
         return span.flags & FLAG_IS_REMOTE != 0;
     }
-    match (span.kind, trace.find(parent)) {
+    if span.kind == SpanKind::Server {
         // Its kind says that a request came in, wherever from.
-        (SpanKind::Server, _) => true,
+        return true;
+    }
+    match (span.kind, trace.find(parent)) {
         // It came late, or the trace was too large to leave in one: most spans have their parent in their own process.
         (kind, None) if !trace.is_whole() => kind == SpanKind::Consumer,
         // It is more likely lost, or not ended yet, than in another service: a call has its caller in its own.
@@ -140,7 +144,7 @@ mod tests {
             Some((parent, true)) => vec![resource(vec![parent, span.clone()])],
             Some((parent, false)) => vec![resource(vec![parent]), resource(vec![span.clone()])],
         };
-        shape(&TraceOutline::of(&trace, is_whole), span)
+        shape(&&TraceOutline::of(&trace, is_whole), span)
     }
 
     /// What a local root of this kind becomes.

@@ -29,6 +29,7 @@ mod stack;
 #[cfg(any(test, feature = "upstream"))]
 pub mod upstream;
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 
 use tracepipe_config::AwsXraySettings;
@@ -135,11 +136,12 @@ impl Translator {
         }
     }
 
-    /// Begins a trace, or the part of one that is there.
-    pub fn begin<'t>(&'t self, trace: &'t TraceOutline) -> TraceTranslator<'t> {
+    /// Begins a trace, or the part of one that is there. `outline` is asked for when a span's sender did not say whether its
+    /// parent is remote: of most traces never.
+    pub fn begin<'t>(&'t self, outline: impl FnOnce() -> TraceOutline + 't) -> TraceTranslator<'t> {
         TraceTranslator {
             translator: self,
-            trace,
+            trace: LazyCell::new(Box::new(outline)),
             bytes: HashMap::new(),
             json: Json::with_room(),
         }
@@ -147,10 +149,9 @@ impl Translator {
 }
 
 /// Translates the spans of one trace. The map is drawn from all of them, and so is the room that they have.
-#[derive(Debug)]
 pub struct TraceTranslator<'t> {
     translator: &'t Translator,
-    trace: &'t TraceOutline,
+    trace: LazyCell<TraceOutline, Box<dyn FnOnce() -> TraceOutline + 't>>,
     /// Of the documents so far, of each trace.
     bytes: HashMap<TraceId, usize>,
     json: Json,

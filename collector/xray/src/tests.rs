@@ -78,11 +78,9 @@ pub(crate) fn translate(
         last_id
     };
     let mut documents = Vec::new();
-    let outline = TraceOutline::of(traces, true);
-    let translated =
-        Translator::new(settings)
-            .begin(&outline)
-            .translate(traces, &mut next_id, &mut documents);
+    let translated = Translator::new(settings)
+        .begin(|| TraceOutline::of(traces, true))
+        .translate(traces, &mut next_id, &mut documents);
     for document in &documents {
         check_document(document);
         check_no_repeated_key(&document.json);

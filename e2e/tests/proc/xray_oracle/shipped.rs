@@ -25,9 +25,8 @@ async fn every_document_that_is_shipped_is_taken() {
         let (mut spans, mut documents, mut item) = (0, Vec::new(), 0);
         while spans < each {
             let trace = [source.resource_spans(item)];
-            let outline = TraceOutline::of(&trace, item % 2 == 0);
             let done = translator
-                .begin(&outline)
+                .begin(|| TraceOutline::of(&trace, item % 2 == 0))
                 .translate(&trace, &mut random_id, &mut documents);
             assert_eq!(
                 done.spans + done.untranslatable_spans.total(),
