@@ -46,15 +46,16 @@ use crate::log_gate::LogGate;
 /// together are bounded by `num_workers`.
 pub(crate) const BATCHES_IN_FLIGHT: u64 = 4;
 
-/// A document in flight lies in memory itself, as an argument of the call and in the body of the request, escaped.
-const COPIES_OF_A_DOCUMENT: u64 = 3;
+/// While a request is on its way its documents lie in memory twice more: as an argument of the call, and escaped in its body.
+const COPIES_OF_A_CALL: u64 = 2;
 
 /// Failed requests are logged this often at most.
 const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A request that failed so often alone, while others were taken, is split, and at a single document given up: what makes it
-/// fail is in it, and it must not take the place of others for ever.
-const FAILED_ALONE_MAX: u32 = 6;
+/// A request that failed so often while others were taken is split, and at a single document given up: what makes it fail is
+/// in it, and it must not take the place of others for ever. Neither an outage counts, in which nothing is taken, nor
+/// throttling.
+const FAILED_BESIDE_MAX: u32 = 6;
 
 /// First pause after a request that failed alone, while others are taken. The pauses double.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
@@ -184,7 +185,7 @@ impl XrayExporter {
                 permit = self.requests.acquire() => {
                     // The semaphore is never closed.
                     let Ok(permit) = permit else { return };
-                    let held = self.limiter.hold(waiting.bytes() * COPIES_OF_A_DOCUMENT);
+                    let held = self.limiter.hold(waiting.bytes());
                     sending.push(Box::pin(async move {
                         self.send(waiting, progress).await;
                         drop((permit, held));
@@ -226,7 +227,8 @@ impl XrayExporter {
         progress: &RefCell<Progress>,
     ) -> Option<Documents> {
         let mut backoff = Backoff::new(&self.retry);
-        let mut failed_alone = 0;
+        let mut failed_beside = 0;
+        let mut taken_then = self.taken.get();
         while !documents.0.is_empty() {
             let last_call = progress.borrow().last_call();
             let may_go = tokio::select! {
@@ -237,6 +239,8 @@ impl XrayExporter {
                 self.give_up(documents, "waiting", progress);
                 break;
             }
+            // What there is no room for is not to blame for it.
+            let mut is_throttled = false;
             let (reason, is_alone) = match self.attempt(documents, progress).await {
                 Ok(unprocessed) => {
                     let settled = documents.settle(&unprocessed, &mut progress.borrow_mut());
@@ -245,6 +249,7 @@ impl XrayExporter {
                         self.taken.set(self.taken.get() + 1);
                         self.splits.set(true);
                     }
+                    is_throttled = settled.throttled;
                     // Throttling is told of single documents as well.
                     let knows = if settled.again > settled.taken {
                         self.gate.refused(Refusal::Throttled)
@@ -264,10 +269,11 @@ impl XrayExporter {
                     documents.lose(failure.reason(), &mut progress.borrow_mut());
                     break;
                 }
-                Err(Failure::Throttled) => (
-                    Failure::Throttled.reason(),
-                    !self.gate.refused(Refusal::Throttled),
-                ),
+                Err(Failure::Throttled) => {
+                    is_throttled = true;
+                    let knows = self.gate.refused(Refusal::Throttled);
+                    (Failure::Throttled.reason(), !knows)
+                }
                 Err(Failure::Retryable(reason)) => (reason, !self.gate.refused(Refusal::Failed)),
             };
             if documents.0.is_empty() {
@@ -277,17 +283,18 @@ impl XrayExporter {
                 self.give_up(documents, reason, progress);
                 break;
             };
+            let others_taken = self.taken.get() > taken_then;
+            taken_then = self.taken.get();
+            failed_beside += u32::from(others_taken && !is_throttled);
+            if failed_beside >= FAILED_BESIDE_MAX {
+                let half = documents.split();
+                if half.is_none() {
+                    self.give_up(documents, reason, progress);
+                }
+                return half;
+            }
             // Else the gate says when to try again.
             if is_alone {
-                failed_alone += 1;
-                if failed_alone >= FAILED_ALONE_MAX {
-                    // Others are taken meanwhile: it is a matter of what is in it.
-                    let half = documents.split();
-                    if half.is_none() {
-                        self.give_up(documents, reason, progress);
-                    }
-                    return half;
-                }
                 let pause = progress.borrow().pause(pause);
                 pause.await;
             }
@@ -321,6 +328,7 @@ impl XrayExporter {
         progress: &RefCell<Progress>,
     ) -> Result<Vec<UnprocessedTraceSegment>, Failure> {
         progress.borrow().requested();
+        let _copies = self.limiter.hold(documents.bytes() * COPIES_OF_A_CALL);
         let texts = documents.0.iter().map(|document| document.json.clone()).collect();
         let answer = self
             .client

@@ -171,7 +171,7 @@ impl TraceTranslator<'_> {
         // All zero is no id; any other number does as well.
         let mut random_id = || random_id().max(1);
         let Translator { indexed, log_groups } = self.translator;
-        let trace = self.trace;
+        let trace = &self.trace;
         let mut writer = Writer {
             json: &mut self.json,
             bytes: &mut self.bytes,

@@ -102,8 +102,9 @@ impl Documents {
                 return false;
             };
             match classify_unprocessed(code) {
-                Failure::Retryable(_) | Failure::Throttled => {
+                failure @ (Failure::Retryable(_) | Failure::Throttled) => {
                     settled.again += 1;
+                    settled.throttled |= failure == Failure::Throttled;
                     true
                 }
                 Failure::Permanent(reason) | Failure::OfSome(reason) => {
@@ -124,4 +125,6 @@ pub(super) struct Settled {
     pub(super) taken: usize,
     /// They may be sent again.
     pub(super) again: usize,
+    /// X-Ray had no room for some of these.
+    pub(super) throttled: bool,
 }

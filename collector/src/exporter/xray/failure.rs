@@ -109,7 +109,8 @@ pub(super) fn classify_unprocessed(code: &str) -> Failure {
         "InvalidTraceId" => Failure::Permanent("invalid_trace_id"),
         "InvalidName" => Failure::Permanent("invalid_name"),
         "InvalidSegment" => Failure::Permanent("invalid_segment"),
-        code if is_of_load(code) || code.contains("Unavailable") || code.contains("Internal") => {
+        code if is_of_load(code) => Failure::Throttled,
+        code if code.contains("Unavailable") || code.contains("Internal") => {
             Failure::Retryable("unprocessed")
         }
         _ => Failure::Permanent("unprocessed_other"),
@@ -164,9 +165,8 @@ mod tests {
             classify_unprocessed("SomethingNew"),
             Failure::Permanent("unprocessed_other")
         );
-        assert!(matches!(
-            classify_unprocessed("ThrottledException"),
-            Failure::Retryable(_)
-        ));
+        assert_eq!(classify_unprocessed("ThrottledException"), Failure::Throttled);
+        let outage = Failure::Retryable("unprocessed");
+        assert_eq!(classify_unprocessed("ServiceUnavailable"), outage);
     }
 }

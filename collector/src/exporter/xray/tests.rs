@@ -583,6 +583,76 @@ fn a_document_that_never_gets_through_is_lost_alone_and_stops_nobody() {
 }
 
 #[test]
+fn neither_throttling_nor_outages_that_come_and_go_cost_a_document() {
+    for answer in [
+        Answer::Status(429, "ThrottledException"),
+        Answer::Status(503, ""),
+        Answer::Refuse,
+    ] {
+        for whole_seconds in [true, false] {
+            let answer = answer.clone();
+            story(|| async move {
+                let fault = answer.clone();
+                let mut world = World::new(NO_BOUND, move |now, call, _| {
+                    // Ten seconds of twenty, or every second call.
+                    let is_fault = if whole_seconds {
+                        now.as_secs() % 20 < 10
+                    } else {
+                        call % 2 == 0
+                    };
+                    if is_fault && now < seconds(600) {
+                        fault.clone()
+                    } else {
+                        Answer::Take
+                    }
+                });
+                world.feed_each(seconds(1), 5, seconds(600)).await;
+                let account = world.settle().await;
+                assert!(account.lost.is_empty(), "{answer:?} {whole_seconds}: {account:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn what_waits_for_x_ray_lies_in_memory_once() {
+    story(|| async {
+        let documents = Arc::new(Mutex::new(0_u64));
+        let bytes = Arc::clone(&documents);
+        let mut world = World::new(NO_BOUND, move |now, call, sent| {
+            if call == 1 {
+                *bytes.lock().unwrap() = sent.iter().map(|one| one.to_string().len() as u64).sum();
+            }
+            if now < seconds(60) {
+                Answer::Refuse
+            } else {
+                Answer::Take
+            }
+        });
+        let before = world.limiter.accounted();
+        world.push(5);
+        if let Some(batch) = world.batcher.take() {
+            world.queue.push(batch);
+        }
+        let wire = world.limiter.accounted() - before;
+        // Far into an outage nearly all time passes between two attempts.
+        tokio::time::sleep(Duration::from_millis(30_100)).await;
+        let mut least = u64::MAX;
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_millis(7)).await;
+            least = least.min(world.limiter.accounted());
+        }
+        let documents = *documents.lock().unwrap();
+        assert!(documents > 5_000, "{documents}");
+        assert!(
+            least - wire < documents * 3 / 2,
+            "{least} with {wire} and {documents}"
+        );
+        world.settle().await;
+    });
+}
+
+#[test]
 fn a_backend_that_refuses_all_for_good_is_not_asked_a_hundred_times_for_a_request() {
     story(|| async {
         let mut world = World::new(NO_BOUND, |_, _, _| Answer::Status(400, ""));
