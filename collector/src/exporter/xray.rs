@@ -23,6 +23,7 @@ use aws_sdk_xray::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_xray::operation::put_trace_segments::PutTraceSegmentsError;
 use aws_sdk_xray::types::UnprocessedTraceSegment;
 use futures_util::StreamExt;
+use aws_smithy_types::body::SdkBody;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::Semaphore;
@@ -46,8 +47,8 @@ use crate::log_gate::LogGate;
 /// together are bounded by `num_workers`.
 pub(crate) const BATCHES_IN_FLIGHT: u64 = 4;
 
-/// While a request is on its way its documents lie in memory twice more: as an argument of the call, and escaped in its body.
-const COPIES_OF_A_CALL: u64 = 2;
+/// While a request is on its way its documents lie in memory once more, in its body.
+const COPIES_OF_A_CALL: u64 = 1;
 
 /// Failed requests are logged this often at most.
 const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -329,11 +330,20 @@ impl XrayExporter {
     ) -> Result<Vec<UnprocessedTraceSegment>, Failure> {
         progress.borrow().requested();
         let _copies = self.limiter.hold(documents.bytes() * COPIES_OF_A_CALL);
-        let texts = documents.0.iter().map(|document| document.json.clone()).collect();
+        let body = documents.to_body();
         let answer = self
             .client
             .put_trace_segments()
-            .set_trace_segment_documents(Some(texts))
+            // The documents are escaped already, and the SDK would do it once more: it makes an empty request, whose body
+            // takes its place before it is signed.
+            .set_trace_segment_documents(Some(Vec::new()))
+            .customize()
+            .mutate_request(move |request| {
+                request
+                    .headers_mut()
+                    .insert("content-length", body.len().to_string());
+                *request.body_mut() = SdkBody::from(body.clone());
+            })
             .send()
             .await;
         match answer {

@@ -11,12 +11,9 @@ use crate::limits::{ANNOTATIONS_MAX, DOCUMENT_BYTES_MAX, LINKS_MAX};
 /// Panics with what is wrong. The rules are those of the schema and the guide (see [`crate::limits`]), and ours: no
 /// null anywhere.
 pub(crate) fn check_document(document: &SegmentDocument) -> Value {
-    assert!(
-        document.json.len() <= DOCUMENT_BYTES_MAX,
-        "{} bytes",
-        document.json.len()
-    );
-    let value: Value = serde_json::from_str(&document.json).expect("JSON");
+    let json: String = serde_json::from_str(&document.literal).expect("a text");
+    assert!(json.len() <= DOCUMENT_BYTES_MAX, "{} bytes", json.len());
+    let value: Value = serde_json::from_str(&json).expect("JSON");
     check_no_null(&value);
     assert_eq!(
         value["id"],

@@ -51,7 +51,7 @@ pub fn translate(input: &[u8]) {
         assert_eq!(carried, done.spans);
         for document in &documents {
             check_document(document);
-            check_no_repeated_key(&document.json);
+            check_no_repeated_key(&document.json());
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Writes JSON in one pass into a buffer that is used again for the next document.
 //!
+//! A document goes to X-Ray as a text inside of JSON, so it is written as one from the start: every quote and every
+//! backslash has one more in front. To do that to a document that is there costs as much as to write it.
+//!
 //! What cannot be written in JSON or must not stand in a document has one rule, here: a double that is not finite
 //! becomes its name as text, an empty value and a null are left out with their key, of equal keys the first counts.
 
@@ -51,6 +54,8 @@ fn to_escape(text: &[u8]) -> Option<usize> {
 #[derive(Debug, Default)]
 pub(crate) struct Json {
     buffer: String,
+    /// Backslashes in the buffer that are none of the document's own.
+    in_front: usize,
     /// Bytes of texts that were left out because there was no end of them.
     left_out: usize,
 }
@@ -60,6 +65,7 @@ impl Json {
     pub(crate) fn with_room() -> Self {
         Self {
             buffer: String::with_capacity(USUAL_BYTES),
+            in_front: 0,
             left_out: 0,
         }
     }
@@ -67,18 +73,23 @@ impl Json {
     /// Empties the buffer, keeps its memory.
     pub(crate) fn clear(&mut self) {
         self.buffer.clear();
+        self.in_front = 0;
         self.left_out = 0;
     }
 
-    /// What has been written.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.buffer
+    /// What has been written, as a text of JSON with its quotes.
+    pub(crate) fn to_literal(&self) -> String {
+        let mut literal = String::with_capacity(self.buffer.len() + 2);
+        literal.push('"');
+        literal.push_str(&self.buffer);
+        literal.push('"');
+        literal
     }
 
-    /// How many bytes have been written, and would have been if there were no bound: about so many more than
+    /// How many bytes of JSON have been written, and would have been if there were no bound: about so many more than
     /// [`BYTES_MAX`], which is more than any document may have.
     pub(crate) fn len(&self) -> usize {
-        self.buffer.len() + self.left_out
+        self.written() + self.left_out
     }
 
     /// `{ ... }`, with whatever `body` writes.
@@ -114,16 +125,17 @@ impl Json {
     /// A text with what JSON wants escaped (RFC 8259, section 7).
     pub(crate) fn text(&mut self, text: &str) {
         self.separate();
-        if self.buffer.len() + text.len() > BYTES_MAX {
+        if self.written() + text.len() > BYTES_MAX {
             // As it would be written: what is made smaller is measured by it.
             let escaped = text
                 .bytes()
                 .filter(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\'));
             self.left_out += text.len() + 5 * escaped.count();
-            self.buffer.push_str("\"\"");
+            self.quote();
+            self.quote();
             return;
         }
-        self.buffer.push('"');
+        self.quote();
         let mut rest = text;
         while let Some(at) = to_escape(rest.as_bytes()) {
             // All bytes to escape are ASCII, so both cuts are between characters.
@@ -132,7 +144,7 @@ impl Json {
             rest = &rest[at + 1..];
         }
         self.buffer.push_str(rest);
-        self.buffer.push('"');
+        self.quote();
     }
 
     /// `true` or `false`.
@@ -177,19 +189,20 @@ impl Json {
     /// Bytes as lowercase hexadecimal text.
     pub(crate) fn hex(&mut self, bytes: &[u8]) {
         self.separate();
-        self.buffer.push('"');
+        self.quote();
         self.push_hex(bytes);
-        self.buffer.push('"');
+        self.quote();
     }
 
     /// A trace id in X-Ray's form: `1-`, the first 8 digits, `-`, the other 24.
     pub(crate) fn trace_id(&mut self, id: &[u8; 16]) {
         self.separate();
-        self.buffer.push_str("\"1-");
+        self.quote();
+        self.buffer.push_str("1-");
         self.push_hex(&id[..4]);
         self.buffer.push('-');
         self.push_hex(&id[4..]);
-        self.buffer.push('"');
+        self.quote();
     }
 
     /// An attribute's value; an empty one writes nothing, so [`AnyValue::Empty`] must not follow a key.
@@ -287,15 +300,32 @@ impl Json {
         }
     }
 
+    /// The quote of a text.
+    fn quote(&mut self) {
+        self.in_front += 1;
+        self.buffer.push_str("\\\"");
+    }
+
+    fn written(&self) -> usize {
+        self.buffer.len() - self.in_front
+    }
+
     fn escape(&mut self, byte: u8) {
+        self.in_front += 1;
         match byte {
-            b'"' => self.buffer.push_str("\\\""),
-            b'\\' => self.buffer.push_str("\\\\"),
-            b'\n' => self.buffer.push_str("\\n"),
-            b'\r' => self.buffer.push_str("\\r"),
-            b'\t' => self.buffer.push_str("\\t"),
+            b'"' => {
+                self.in_front += 1;
+                self.buffer.push_str(r#"\\\""#);
+            }
+            b'\\' => {
+                self.in_front += 1;
+                self.buffer.push_str(r"\\\\");
+            }
+            b'\n' => self.buffer.push_str(r"\\n"),
+            b'\r' => self.buffer.push_str(r"\\r"),
+            b'\t' => self.buffer.push_str(r"\\t"),
             control => {
-                self.buffer.push_str("\\u00");
+                self.buffer.push_str(r"\\u00");
                 self.push_hex(&[control]);
             }
         }
@@ -317,7 +347,9 @@ mod tests {
     fn written(body: impl FnOnce(&mut Json)) -> String {
         let mut json = Json::default();
         body(&mut json);
-        json.as_str().to_owned()
+        let document: String = serde_json::from_str(&json.to_literal()).unwrap();
+        assert_eq!(json.len(), document.len());
+        document
     }
 
     #[test]

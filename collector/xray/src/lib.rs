@@ -72,12 +72,21 @@ pub struct Translator {
 pub struct SegmentDocument {
     /// The document's `id`: X-Ray names it in its answer when it does not take the document.
     pub span_id: SpanId,
-    /// The document, at most [`limits::DOCUMENT_BYTES_MAX`] bytes.
-    pub json: String,
+    /// The document as a text of JSON, with quotes and escapes (RFC 8259, section 7): as it stands in a request. The
+    /// document itself has at most [`limits::DOCUMENT_BYTES_MAX`] bytes.
+    pub literal: String,
     /// How many spans of the account the document carries: 1, or 0 for the second document of a span.
     pub spans: u32,
     /// When it begins, in nanoseconds since the Unix epoch.
     pub start_time_unix_nano: u64,
+}
+
+impl SegmentDocument {
+    /// The document itself, for those who want to read it.
+    pub fn json(&self) -> String {
+        // What this crate writes is a text.
+        serde_json::from_str(&self.literal).unwrap_or_default()
+    }
 }
 
 /// What a translation did. Every span of the input is in `spans` or in `untranslatable_spans`.
@@ -250,10 +259,9 @@ impl Writer<'_> {
         self.done.links_dropped += document.links_dropped;
         self.done.events_dropped += document.events_dropped;
         self.done.resource_attributes_dropped += document.resource_attributes_dropped;
-        let json = self.json.as_str().to_owned();
         self.out.push(SegmentDocument {
             span_id: document.id,
-            json,
+            literal: self.json.to_literal(),
             spans,
             start_time_unix_nano: document.start_nanos,
         });

@@ -252,7 +252,7 @@ fn check_cluster_name(traces: &[ResourceSpans<'_>], documents: &[crate::SegmentD
     if let AnyValue::String(cluster) = &entry.value {
         let expected: String = cluster.chars().take(400).collect();
         for document in documents {
-            let document: serde_json::Value = serde_json::from_str(&document.json).unwrap();
+            let document: serde_json::Value = serde_json::from_str(&document.json()).unwrap();
             let got = document["annotations"]["cluster_name"].as_str().unwrap();
             assert!(got.starts_with(&expected), "{got}");
         }

@@ -83,7 +83,7 @@ pub(crate) fn translate(
         .translate(traces, &mut next_id, &mut documents);
     for document in &documents {
         check_document(document);
-        check_no_repeated_key(&document.json);
+        check_no_repeated_key(&document.json());
     }
     let spans: usize = traces
         .iter()
@@ -301,18 +301,9 @@ fn any_value(value: &Value) -> AnyValue<'static> {
 #[test]
 fn times_are_written_to_the_nanosecond() {
     let (_, documents) = translate(&settings(), &[batch(Vec::new(), vec![span(Vec::new())])]);
-    assert!(
-        documents[0]
-            .json
-            .contains(r#""start_time":1700000000.123456789,"#),
-        "{}",
-        documents[0].json
-    );
-    assert!(
-        documents[0].json.contains(r#""end_time":1700000000.5,"#),
-        "{}",
-        documents[0].json
-    );
+    let json = documents[0].json();
+    assert!(json.contains(r#""start_time":1700000000.123456789,"#), "{json}");
+    assert!(json.contains(r#""end_time":1700000000.5,"#), "{json}");
 }
 
 #[test]
@@ -366,7 +357,7 @@ fn at_most_fifty_annotations_and_cluster_name_is_the_first() {
     assert_eq!(annotations.len(), 50);
     assert!(
         documents[0]
-            .json
+            .json()
             .contains(r#""annotations":{"cluster_name":"prod-eu","s0":0,"s1":1,"#)
     );
     assert_eq!(annotations["s48"], 48);
@@ -609,7 +600,7 @@ fn the_documents_of_one_trace_have_room_together() {
     };
     let spans: Vec<_> = (1..=40).map(large).collect();
     let (translated, documents) = translate(&settings(), &[batch(Vec::new(), spans)]);
-    let sum: usize = documents.iter().map(|document| document.json.len()).sum();
+    let sum: usize = documents.iter().map(|document| document.json().len()).sum();
     // All are there; those that X-Ray would have no room for say the essential only.
     assert_eq!(documents.len(), 40);
     assert!((380_000..480_000).contains(&sum), "{sum}");

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_xray::types::UnprocessedTraceSegment;
+use bytes::Bytes;
 use tracepipe_xray::SegmentDocument;
 
 use super::failure::{Failure, classify_unprocessed};
@@ -53,7 +54,25 @@ impl Documents {
 
     /// Bytes of their JSON.
     pub(super) fn bytes(&self) -> u64 {
-        self.0.iter().map(|document| document.json.len() as u64).sum()
+        self.0.iter().map(|document| document.literal.len() as u64).sum()
+    }
+
+    /// The body of a PutTraceSegments request with all of them.
+    pub(super) fn to_body(&self) -> Bytes {
+        const BEGINNING: &[u8] = br#"{"TraceSegmentDocuments":["#;
+        const END: &[u8] = b"]}";
+        let commas = self.0.len();
+        let literals: usize = self.0.iter().map(|document| document.literal.len()).sum();
+        let mut body = Vec::with_capacity(BEGINNING.len() + literals + commas + END.len());
+        body.extend_from_slice(BEGINNING);
+        for (number, document) in self.0.iter().enumerate() {
+            if number > 0 {
+                body.push(b',');
+            }
+            body.extend_from_slice(document.literal.as_bytes());
+        }
+        body.extend_from_slice(END);
+        body.into()
     }
 
     /// Gives up all of them.
