@@ -124,6 +124,21 @@ impl Progress {
         });
     }
 
+    /// Accounts for `spans` of these by themselves from now on.
+    pub(crate) fn split(&mut self, spans: u64) -> Self {
+        Self::new(self.queue.clone(), self.settle(spans))
+    }
+
+    /// Accounts for the spans of another batch as well.
+    pub(crate) fn merge(&mut self, mut other: Self) {
+        self.in_flight += std::mem::take(&mut other.in_flight);
+    }
+
+    /// The collector goes down: no batch comes after those that wait.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.queue.is_closed()
+    }
+
     /// The queue that the batch was taken from.
     pub(super) fn queue(&self) -> SendingQueue {
         self.queue.clone()

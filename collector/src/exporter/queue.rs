@@ -104,6 +104,11 @@ impl SendingQueue {
         self.closing.notify_waiters();
     }
 
+    /// Whether no batch will be added any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.borrow().closed
+    }
+
     /// Waits until the queue is closed; afterwards for [`LAST_PAUSE_MAX`]. Whoever waits for a better time to send has
     /// little left then, and tries.
     pub(super) async fn last_call(&self) {

@@ -3,7 +3,7 @@
 //! Every document is followed to its end: a 200 answer may still name documents that X-Ray did not take
 //! (`UnprocessedTraceSegments`), a throttled request is sent again, and what is given up is counted by its reason.
 //!
-//! `documents.rs` packs, `pace.rs` says how fast requests may go, `failure.rs` what a failed one means, `client.rs` makes
+//! `documents.rs` packs, `left_over.rs` fills the last request of a batch with the next one's, `pace.rs` says how fast requests may go, `failure.rs` what a failed one means, `client.rs` makes
 //! the SDK's client: by the way that `network.rs` finds, with credentials that `credentials.rs` keeps fresh and the time
 //! that `skew.rs` tells. `telemetry.rs` tells X-Ray about all this, when it shall.
 
@@ -11,6 +11,7 @@ mod client;
 mod credentials;
 mod documents;
 mod failure;
+mod left_over;
 mod network;
 mod pace;
 mod skew;
@@ -34,6 +35,7 @@ use tracepipe_xray::{TraceTranslator, Translator};
 
 use self::documents::Documents;
 use self::failure::{Failure, classify};
+use self::left_over::LeftOver;
 use self::pace::{Gate, Refusal};
 use self::telemetry::Telemetry;
 use super::progress::Progress;
@@ -71,6 +73,7 @@ pub(crate) struct XrayExporter {
     /// Requests that are translated and not yet at their end.
     requests: Semaphore,
     gate: Gate,
+    left_over: LeftOver,
     /// Requests of which documents were taken.
     taken: Cell<u64>,
     /// A request that is refused whole is worth splitting: when that was done last, or since, something was taken.
@@ -120,6 +123,7 @@ impl XrayExporter {
             requests: Semaphore::new(usize::try_from(settings.num_workers).unwrap_or(Semaphore::MAX_PERMITS)),
             // Credentials may have to be fetched as well.
             gate: Gate::new(clock, settings.request_timeout * 2),
+            left_over: LeftOver::default(),
             taken: Cell::new(0),
             splits: Cell::new(true),
             clock,
@@ -135,7 +139,7 @@ impl XrayExporter {
         }
         let progress = RefCell::new(progress);
         let mut sending = FuturesUnordered::new();
-        let mut documents = Documents::default();
+        let mut documents = self.with_left_over(Documents::default(), &progress);
         for trace in &batch.traces {
             let bytes = batch.spans_of(trace);
             let mut spans = EachSpan::of_walked(bytes);
@@ -157,9 +161,16 @@ impl XrayExporter {
             }
             documents.order_from(first);
         }
-        if !documents.0.is_empty() {
-            self.send_when_there_is_room(documents, &mut sending, &progress)
-                .await;
+        let last = loop {
+            // Another batch may have left some meanwhile, and only one can.
+            documents = self.with_left_over(documents, &progress);
+            let Some(full) = documents.take_full() else {
+                break self.unless_taken(documents, &mut sending, &progress).await;
+            };
+            self.send_when_there_is_room(full, &mut sending, &progress).await;
+        };
+        if let Some(last) = last {
+            self.send_when_there_is_room(last, &mut sending, &progress).await;
         }
         while sending.next().await.is_some() {}
         drop(sending);
@@ -169,6 +180,42 @@ impl XrayExporter {
             // The account and the documents disagree; say so rather than count them as sent.
             tracing::error!(spans = left, "spans without a document");
             progress.lost("untranslatable", left);
+        }
+    }
+
+    /// Documents behind those that another batch has left over.
+    fn with_left_over(&self, documents: Documents, progress: &RefCell<Progress>) -> Documents {
+        let Some((mut all, theirs)) = self.left_over.take() else {
+            return documents;
+        };
+        progress.borrow_mut().merge(theirs);
+        all.0.extend(documents.0);
+        all
+    }
+
+    /// Leaves the last documents of a batch to the next one, and works on those on their way meanwhile. Gives them back
+    /// when they are not to wait, or nobody took them in time.
+    async fn unless_taken(
+        &self,
+        documents: Documents,
+        sending: &mut FuturesUnordered<LocalBoxFuture<'_, ()>>,
+        progress: &RefCell<Progress>,
+    ) -> Option<Documents> {
+        if documents.0.is_empty() || documents.are_enough() || progress.borrow().is_closing() {
+            return Some(documents).filter(|documents| !documents.0.is_empty());
+        }
+        let theirs = progress.borrow_mut().split(documents.spans());
+        let mut left = std::pin::pin!(self.left_over.leave(documents, theirs, &self.limiter));
+        loop {
+            tokio::select! {
+                biased;
+                given_back = &mut left => {
+                    let (documents, theirs) = given_back?;
+                    progress.borrow_mut().merge(theirs);
+                    return Some(documents);
+                }
+                Some(()) = sending.next(), if !sending.is_empty() => {}
+            }
         }
     }
 

@@ -52,7 +52,17 @@ impl Documents {
         (self.0.len() > 1).then(|| Self(self.0.split_off(self.0.len() / 2)))
     }
 
-    /// Bytes of their JSON.
+    /// How many spans of the account they carry.
+    pub(super) fn spans(&self) -> u64 {
+        self.0.iter().map(|document| u64::from(document.spans)).sum()
+    }
+
+    /// Worth a request as they are.
+    pub(super) fn are_enough(&self) -> bool {
+        self.0.len() >= FULL_ENOUGH
+    }
+
+    /// Bytes of them in a request.
     pub(super) fn bytes(&self) -> u64 {
         self.0.iter().map(|document| document.literal.len() as u64).sum()
     }

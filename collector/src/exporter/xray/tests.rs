@@ -366,6 +366,61 @@ fn requests_are_full_and_parents_come_before_their_children() {
 }
 
 #[test]
+fn the_last_documents_of_a_batch_leave_with_those_of_the_next() {
+    story(|| async {
+        let mut world = World::new(NO_BOUND, |_, _, _| Answer::Take);
+        // A batch of 70 spans, five times a second.
+        for _ in 0..50 {
+            world.push(7);
+            world.queue.push(world.batcher.take().unwrap());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let account = world.settle().await;
+        let seen = world.cloud.seen.lock().unwrap();
+        assert_eq!(account.exported, 3_500);
+        assert_eq!(seen.calls, 70, "{:?}", seen.sizes);
+        assert!(seen.taken.values().all(|times| *times == 1));
+    });
+}
+
+#[test]
+fn documents_to_which_none_come_leave_within_a_second_and_at_once_when_the_collector_goes() {
+    story(|| async {
+        let mut world = World::new(NO_BOUND, |_, _, _| Answer::Take);
+        world.push(1);
+        world.queue.push(world.batcher.take().unwrap());
+        tokio::time::sleep(seconds(1)).await;
+        assert_eq!(world.cloud.seen.lock().unwrap().sizes, [10]);
+
+        world.push(1);
+        world.queue.push(world.batcher.take().unwrap());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let before = world.clock.now();
+        let account = world.settle().await;
+        assert_eq!(account.exported, 20);
+        assert!(world.clock.now() - before < Duration::from_millis(100));
+    });
+}
+
+#[test]
+fn documents_that_are_waited_with_are_in_the_account_and_in_the_memory() {
+    story(|| async {
+        let mut world = World::new(NO_BOUND, |_, _, _| Answer::Take);
+        world.push(1);
+        world.queue.push(world.batcher.take().unwrap());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(world.queue.account().in_flight, 10);
+        assert!(world.limiter.accounted() > 2_000);
+        // Nobody is left to send them.
+        world.consumers.abort_all();
+        while world.consumers.join_next().await.is_some() {}
+        let account = world.queue.account();
+        assert_eq!((account.in_flight, account.lost["abandoned"]), (0, 10));
+        assert_eq!(world.limiter.accounted(), 0);
+    });
+}
+
+#[test]
 fn a_minute_of_throttling_loses_nothing_and_costs_few_calls() {
     story(|| async {
         let outage = seconds(30)..seconds(90);
