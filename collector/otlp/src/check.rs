@@ -90,7 +90,11 @@ pub(crate) fn check_field<'a>(
 }
 
 /// Checks an attribute, whose key stands at `place`, and the plain ones that follow it.
-fn check_attributes<'a>(place: &'a [u8], cursor: &mut Cursor<'a>, depth: u32) -> Result<(), Fault> {
+pub(crate) fn check_attributes<'a>(
+    place: &'a [u8],
+    cursor: &mut Cursor<'a>,
+    depth: u32,
+) -> Result<(), Fault> {
     // Where values may nest no further there are none.
     if depth > 0
         && let [key @ ..0x80, ..] = place

@@ -53,43 +53,114 @@ struct Item<'a> {
     key: Option<Cow<'a, [u8]>>,
 }
 
+/// Bytes that an edit may add to a resource beside an attribute: the lengths around it grow, or come with the resource.
+const LENGTHS_MAX: usize = 32;
+
+/// Bytes that [`edit_metrics`] may add to a request with so many resources.
+pub fn growth_max(resources: u64, edits: &[ResourceEdit]) -> u64 {
+    if edits.is_empty() {
+        return 0;
+    }
+    let attributes: usize = edits.iter().filter_map(new_attribute).map(|it| it.len()).sum();
+    resources.saturating_mul((attributes + LENGTHS_MAX) as u64)
+}
+
+/// Appends an `ExportMetricsServiceRequest` to `out`, the edits done one after the other on each of its resources. What
+/// comes after bytes that are no field is left out: [`crate::metrics::check`] finds none.
+pub fn edit_metrics(request: &[u8], edits: &[ResourceEdit], out: &mut Vec<u8>) {
+    for (field, payload, record) in records(request) {
+        match (field, payload) {
+            (1, Payload::Bytes(resource_metrics)) => {
+                let edited = Edited::of(resource_metrics, edits);
+                put_bytes_header(1, edited.len(), out);
+                edited.write(out);
+            }
+            (_, _) => out.extend_from_slice(record),
+        }
+    }
+}
+
 /// The fields of a `ResourceSpans` with the edits done one after the other on its resource, which is added where there is
 /// none and an edit needs it. What comes after bytes that are no field is left out.
 pub(crate) fn edit_resource(resource_spans: &[u8], edits: &[ResourceEdit]) -> Vec<u8> {
-    let mut items = Vec::new();
-    let mut had_resource = false;
-    let mut others = 0;
-    for (field, payload, record) in records(resource_spans) {
-        if let (1, Payload::Bytes(resource)) = (field, payload) {
-            // A message that comes several times is merged: lists are joined, the last of other fields stands.
-            items.extend(records(resource).map(item));
-            had_resource = true;
-        } else {
-            others += record.len();
-        }
-    }
-    for edit in edits {
-        apply(edit, &mut items);
-    }
-    let resource_len: usize = items.iter().map(|item| item.record.len()).sum();
-    let resource_field_len = if had_resource || resource_len > 0 {
-        bytes_field_len(1, resource_len)
-    } else {
-        0
-    };
-    let mut out = Vec::with_capacity(resource_field_len + others);
-    if resource_field_len > 0 {
-        put_bytes_header(1, resource_len, &mut out);
-        for item in &items {
-            out.extend_from_slice(&item.record);
-        }
-    }
-    for (field, payload, record) in records(resource_spans) {
-        if !matches!((field, payload), (1, Payload::Bytes(_))) {
-            out.extend_from_slice(record);
-        }
-    }
+    let edited = Edited::of(resource_spans, edits);
+    let mut out = Vec::with_capacity(edited.len());
+    edited.write(&mut out);
     out
+}
+
+/// A `ResourceSpans` or a `ResourceMetrics` with another resource. The two have their resource in the same field.
+struct Edited<'a> {
+    message: &'a [u8],
+    /// The fields of the resource.
+    items: Vec<Item<'a>>,
+    /// Bytes of the items.
+    resource_len: usize,
+    /// Bytes of the resource's whole field; none: there is no resource.
+    resource_field_len: usize,
+    /// Bytes of all other fields.
+    others: usize,
+}
+
+impl<'a> Edited<'a> {
+    fn of(message: &'a [u8], edits: &'a [ResourceEdit]) -> Self {
+        let mut items = Vec::new();
+        let mut had_resource = false;
+        let mut others = 0;
+        for (field, payload, record) in records(message) {
+            if let (1, Payload::Bytes(resource)) = (field, payload) {
+                // A message that comes several times is merged: lists are joined, the last of other fields stands.
+                items.extend(records(resource).map(item));
+                had_resource = true;
+            } else {
+                others += record.len();
+            }
+        }
+        for edit in edits {
+            apply(edit, &mut items);
+        }
+        let resource_len: usize = items.iter().map(|item| item.record.len()).sum();
+        let resource_field_len = if had_resource || resource_len > 0 {
+            bytes_field_len(1, resource_len)
+        } else {
+            0
+        };
+        Self {
+            message,
+            items,
+            resource_len,
+            resource_field_len,
+            others,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.resource_field_len + self.others
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        if self.resource_field_len > 0 {
+            put_bytes_header(1, self.resource_len, out);
+            for item in &self.items {
+                out.extend_from_slice(&item.record);
+            }
+        }
+        for (field, payload, record) in records(self.message) {
+            if !matches!((field, payload), (1, Payload::Bytes(_))) {
+                out.extend_from_slice(record);
+            }
+        }
+    }
+}
+
+/// The attribute that an edit may add, as a field of a resource.
+fn new_attribute(edit: &ResourceEdit) -> Option<Vec<u8>> {
+    match &edit.op {
+        ResourceEditOp::Insert(value) | ResourceEditOp::Update(value) | ResourceEditOp::Upsert(value) => {
+            Some(encode_attribute(&edit.key, value))
+        }
+        ResourceEditOp::Delete => None,
+    }
 }
 
 fn item<'a>((field, payload, record): (u32, Payload<'a>, &'a [u8])) -> Item<'a> {

@@ -10,6 +10,7 @@
 
 mod attribute;
 mod lexer;
+mod metrics_schema;
 mod schema;
 mod transcode;
 
@@ -22,7 +23,7 @@ use transcode::Transcoder;
 /// Longest input in bytes: lengths are written with 28 bits at some places. Receivers have far smaller limits.
 pub const JSON_BYTES_MAX: usize = (1 << 28) - 1;
 
-/// The text is not an OTLP trace request.
+/// The text is not an OTLP request of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("malformed OTLP JSON at byte {offset}, {path}: {message}")]
 pub struct JsonError {
@@ -44,13 +45,41 @@ pub struct JsonError {
 /// [`JsonError`]; `out` is as before then. An id must be of the right length or empty, but may be all zero: such a span
 /// is for the walk to reject.
 pub fn traces_json_to_protobuf(json: &[u8], out: &mut Vec<u8>) -> Result<(), JsonError> {
+    to_protobuf(json, json.len(), &schema::REQUEST, out)
+}
+
+/// Appends the encoded `ExportMetricsServiceRequest` that `json` describes to `out`, which is made large enough:
+/// [`metrics_bytes_max`]. All else is as with [`traces_json_to_protobuf`].
+///
+/// # Errors
+/// [`JsonError`]; `out` is as before then. `NaN`, `Infinity` and their signs are numbers when they are in quotes. The ids
+/// of an exemplar must be of the right length or empty.
+pub fn metrics_json_to_protobuf(json: &[u8], out: &mut Vec<u8>) -> Result<(), JsonError> {
+    to_protobuf(json, metrics_bytes_max(json), &metrics_schema::REQUEST, out)
+}
+
+/// Most bytes that [`metrics_json_to_protobuf`] writes: more than `json` has, since a number of one digit in a list may
+/// take eight. All but one of such a list have a comma before them, and that one has the list's name.
+pub fn metrics_bytes_max(json: &[u8]) -> usize {
+    /// Eight bytes less a digit and the comma. A field like `"sum":1` takes two more bytes than characters.
+    const MORE_AT_COMMA: usize = 6;
+    let commas = json.iter().filter(|byte| **byte == b',').count();
+    json.len() + MORE_AT_COMMA * commas
+}
+
+fn to_protobuf(
+    json: &[u8],
+    bytes_max: usize,
+    schema: &'static schema::Schema,
+    out: &mut Vec<u8>,
+) -> Result<(), JsonError> {
     let before = out.len();
     let result = if json.len() > JSON_BYTES_MAX {
         Err(Fail::at(0, "the request is too long"))
     } else {
         // Grown by doubling it could take twice what it needs.
-        out.reserve_exact(json.len());
-        Transcoder::new(json, out).request()
+        out.reserve_exact(bytes_max);
+        Transcoder::new(json, out).request(schema)
     };
     result.map_err(|fail| {
         out.truncate(before);

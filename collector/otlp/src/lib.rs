@@ -1,6 +1,6 @@
 //! OTLP as bytes. See the modules in the order of a span's way:
 //! [`json`] -> [`walk`] -> [`store`] -> [`edit`] -> [`view`]; [`proto`] has the few prost messages, [`check`] what a
-//! request may look like.
+//! request may look like. Requests with metrics go from [`json`] to [`metrics`] and, in `tracepipe-metrics`, become series.
 
 pub mod check;
 mod decode;
@@ -10,6 +10,7 @@ pub mod fuzzing;
 pub mod head;
 pub mod id;
 pub mod json;
+pub mod metrics;
 mod outline;
 pub mod proto;
 pub mod store;

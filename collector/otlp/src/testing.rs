@@ -1,6 +1,8 @@
 //! What the tests of several modules share: random requests, and what an independent decoder makes of them.
 
 pub(crate) mod json;
+pub(crate) mod metrics;
+pub(crate) mod metrics_json;
 
 use std::borrow::Cow;
 
@@ -298,11 +300,16 @@ fn proto_value() -> impl Strategy<Value = proto::AnyValue> {
 /// Encoded requests that no encoder writes but every decoder must take: fields in any order and several times,
 /// messages in parts, unknown fields, groups, long numbers.
 pub(crate) fn wild_bytes() -> impl Strategy<Value = Vec<u8>> {
-    prop::collection::vec(any::<u8>(), 0..400).prop_map(|entropy| {
+    wild("request")
+}
+
+/// As [`wild_bytes`], of the message of this name in [`FIELDS`].
+fn wild(message: &'static str) -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..400).prop_map(move |entropy| {
         let mut out = Vec::new();
         let mut entropy = entropy.into_iter();
         while entropy.len() > 0 {
-            wild_field("request", &mut entropy, &mut out);
+            wild_field(message, &mut entropy, &mut out);
         }
         out
     })
@@ -363,6 +370,71 @@ const FIELDS: &[(&str, u32, &str)] = &[
     ("value", 8, "varint"),
     ("list", 1, "value"),
     ("map", 1, "key_value"),
+    ("metrics_request", 1, "resource_metrics"),
+    ("resource_metrics", 1, "resource"),
+    ("resource_metrics", 2, "scope_metrics"),
+    ("resource_metrics", 2, "scope_metrics"),
+    ("resource_metrics", 3, "text"),
+    ("scope_metrics", 1, "scope"),
+    ("scope_metrics", 2, "metric"),
+    ("scope_metrics", 2, "metric"),
+    ("scope_metrics", 3, "text"),
+    ("metric", 1, "text"),
+    ("metric", 3, "text"),
+    ("metric", 5, "gauge"),
+    ("metric", 7, "sum"),
+    ("metric", 9, "histogram"),
+    ("metric", 10, "exponential"),
+    ("metric", 11, "summary"),
+    ("metric", 12, "key_value"),
+    ("gauge", 1, "number_point"),
+    ("sum", 1, "number_point"),
+    ("sum", 2, "varint"),
+    ("sum", 3, "varint"),
+    ("histogram", 1, "histogram_point"),
+    ("histogram", 2, "varint"),
+    ("exponential", 1, "exponential_point"),
+    ("exponential", 2, "varint"),
+    ("summary", 1, "summary_point"),
+    ("number_point", 2, "fixed64"),
+    ("number_point", 3, "fixed64"),
+    ("number_point", 4, "fixed64"),
+    ("number_point", 5, "exemplar"),
+    ("number_point", 6, "fixed64"),
+    ("number_point", 7, "key_value"),
+    ("number_point", 8, "varint"),
+    ("histogram_point", 3, "fixed64"),
+    ("histogram_point", 5, "fixed64"),
+    ("histogram_point", 6, "fixed64s"),
+    ("histogram_point", 6, "fixed64"),
+    ("histogram_point", 7, "fixed64s"),
+    ("histogram_point", 8, "exemplar"),
+    ("histogram_point", 9, "key_value"),
+    ("histogram_point", 10, "varint"),
+    ("histogram_point", 11, "fixed64"),
+    ("exponential_point", 1, "key_value"),
+    ("exponential_point", 3, "fixed64"),
+    ("exponential_point", 6, "varint"),
+    ("exponential_point", 7, "fixed64"),
+    ("exponential_point", 8, "buckets"),
+    ("exponential_point", 9, "buckets"),
+    ("exponential_point", 11, "exemplar"),
+    ("exponential_point", 14, "fixed64"),
+    ("buckets", 1, "varint"),
+    ("buckets", 2, "varints"),
+    ("buckets", 2, "varint"),
+    ("summary_point", 3, "fixed64"),
+    ("summary_point", 5, "fixed64"),
+    ("summary_point", 6, "quantile"),
+    ("summary_point", 7, "key_value"),
+    ("quantile", 1, "fixed64"),
+    ("quantile", 2, "fixed64"),
+    ("exemplar", 2, "fixed64"),
+    ("exemplar", 3, "fixed64"),
+    ("exemplar", 4, "id8"),
+    ("exemplar", 5, "id16"),
+    ("exemplar", 6, "fixed64"),
+    ("exemplar", 7, "key_value"),
 ];
 
 fn wild_field(message: &str, entropy: &mut std::vec::IntoIter<u8>, out: &mut Vec<u8>) {
@@ -429,6 +501,13 @@ fn wild_body(kind: &str, entropy: &mut std::vec::IntoIter<u8>) -> Vec<u8> {
                 usize::from(length % 18)
             }
         ],
+        // One in ten is wrong.
+        "fixed64s" => vec![length; usize::from(length % 5) * 8 + usize::from(length > 230)],
+        "varints" => {
+            let mut body = vec![length % 128; usize::from(length % 9)];
+            body.extend(vec![0x81; usize::from(length > 230)]);
+            body
+        }
         "id8" => vec![length; if length < 230 { 8 } else { usize::from(length % 10) }],
         _ => {
             let mut body = Vec::new();
@@ -442,10 +521,13 @@ fn wild_body(kind: &str, entropy: &mut std::vec::IntoIter<u8>) -> Vec<u8> {
 
 /// Good bytes with some of them changed, cut out or cut off.
 pub(crate) fn broken_bytes() -> impl Strategy<Value = Vec<u8>> {
-    let good = prop_oneof![
+    broken(prop_oneof![
         requests().prop_map(|request| request.encode_to_vec()),
         wild_bytes()
-    ];
+    ])
+}
+
+fn broken(good: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..4), 0..4);
     (good, changes).prop_map(|(mut bytes, changes)| {
         for (index, byte, change) in changes {

@@ -3,7 +3,7 @@ use prost::Message;
 
 use super::*;
 use crate::proto;
-use crate::testing::{broken_bytes, requests, wild_bytes};
+use crate::testing::{self, broken_bytes, requests, wild_bytes};
 use crate::view::decode_traces;
 
 fn edited(traces: &[u8], edits: &[ResourceEdit]) -> Vec<u8> {
@@ -107,6 +107,26 @@ proptest! {
             after.resource.clone_from(&before.resource);
             prop_assert_eq!(crate::testing::printed(&[after]), crate::testing::printed(&[before]));
         }
+    }
+
+    /// The messages around a resource have the same numbers in both kinds of requests: what is right for traces, which
+    /// the test above holds against structures, is the standard.
+    #[test]
+    fn requests_with_metrics_are_edited_as_those_with_traces(
+        request in prop_oneof![
+            testing::metrics::requests().prop_map(|request| request.encode_to_vec()),
+            testing::metrics::wild_bytes(),
+        ],
+        edits in edits(),
+    ) {
+        let Ok(counted) = crate::metrics::check(&request) else { return Ok(()) };
+        let mut out = Vec::new();
+        edit_metrics(&request, &edits, &mut out);
+        prop_assert_eq!(&out, &edited(&request, &edits));
+        let after = crate::metrics::check(&out).unwrap();
+        prop_assert_eq!(after, counted);
+        let growth = out.len().saturating_sub(request.len()) as u64;
+        prop_assert!(growth <= growth_max(counted.resources, &edits), "{} bytes more", growth);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The messages of a trace request as JSON knows them: names, field numbers and types of OTLP 1.x.
+//! The messages of a trace request as JSON knows them: names, field numbers and types of OTLP 1.x. What requests with
+//! metrics have beside these is in `metrics_schema.rs`.
 
 /// A message.
 #[derive(Debug)]
@@ -37,8 +38,24 @@ pub(super) enum Kind {
     Attributes,
     Bool,
     Int64,
+    /// Never left out: most are `optional`, and zero is not absence.
     Double,
     Base64,
+    /// What only requests with metrics have.
+    Number(Number),
+}
+
+/// The kinds of numbers that only requests with metrics have.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Number {
+    /// Never left out: it is one of several, and which one it is tells more than its value.
+    Sfixed64,
+    /// Zigzag.
+    Sint32,
+    /// Lists, packed.
+    Fixed64s,
+    Uint64s,
+    Doubles,
 }
 
 impl Schema {
@@ -56,7 +73,7 @@ impl Schema {
     }
 }
 
-const fn field(number: u32, name: &'static str, snake_name: &'static str, kind: Kind) -> Field {
+pub(super) const fn field(number: u32, name: &'static str, snake_name: &'static str, kind: Kind) -> Field {
     Field {
         name,
         snake_name,
@@ -66,7 +83,7 @@ const fn field(number: u32, name: &'static str, snake_name: &'static str, kind: 
 }
 
 /// A name of one word.
-const fn word(number: u32, name: &'static str, kind: Kind) -> Field {
+pub(super) const fn word(number: u32, name: &'static str, kind: Kind) -> Field {
     field(number, name, name, kind)
 }
 
@@ -79,15 +96,15 @@ const fn dropped_attributes(number: u32) -> Field {
     )
 }
 
-const fn schema_url(number: u32) -> Field {
+pub(super) const fn schema_url(number: u32) -> Field {
     field(number, "schemaUrl", "schema_url", Kind::String)
 }
 
-const fn trace_id(number: u32) -> Field {
+pub(super) const fn trace_id(number: u32) -> Field {
     field(number, "traceId", "trace_id", Kind::Id(16))
 }
 
-const fn span_id(number: u32) -> Field {
+pub(super) const fn span_id(number: u32) -> Field {
     field(number, "spanId", "span_id", Kind::Id(8))
 }
 
@@ -95,7 +112,7 @@ const fn trace_state(number: u32) -> Field {
     field(number, "traceState", "trace_state", Kind::String)
 }
 
-const fn attributes(number: u32) -> Field {
+pub(super) const fn attributes(number: u32) -> Field {
     word(number, "attributes", Kind::Attributes)
 }
 
@@ -118,7 +135,7 @@ static RESOURCE_SPANS: Schema = Schema {
     one_of: false,
 };
 
-static RESOURCE: Schema = Schema {
+pub(super) static RESOURCE: Schema = Schema {
     fields: &[
         attributes(1),
         dropped_attributes(2),
@@ -146,7 +163,7 @@ static SCOPE_SPANS: Schema = Schema {
     one_of: false,
 };
 
-static SCOPE: Schema = Schema {
+pub(super) static SCOPE: Schema = Schema {
     fields: &[
         word(1, "name", Kind::String),
         word(2, "version", Kind::String),

@@ -1,3 +1,5 @@
+mod metrics;
+
 use proptest::prelude::*;
 use prost::Message;
 

@@ -9,7 +9,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::attribute::PlainAttribute;
 use super::lexer::{Fail, Lexer, Result, Scalar, Segment};
-use super::schema::{Field, KEY_VALUE, Kind, REQUEST, Schema};
+use super::schema::{Field, KEY_VALUE, Kind, Number, Schema};
 use crate::check::VALUE_DEPTH_MAX;
 use crate::wire::{put_bytes, put_bytes_header, put_varint, varint_len};
 
@@ -73,9 +73,9 @@ impl<'j, 'o> Transcoder<'j, 'o> {
     }
 
     /// The whole input.
-    pub(super) fn request(mut self) -> Result<()> {
+    pub(super) fn request(mut self, schema: &'static Schema) -> Result<()> {
         if !self.lexer.take_null()? {
-            self.object(&REQUEST, 0)?;
+            self.object(schema, 0)?;
         }
         self.lexer.end()
     }
@@ -206,6 +206,39 @@ impl<'j, 'o> Transcoder<'j, 'o> {
                 let value = fraction(&self.lexer.scalar()?)?;
                 self.fixed64(number, value.to_bits());
             }
+            Kind::Number(kind) => self.number(number, *kind)?,
+        }
+        Ok(())
+    }
+
+    /// Writes what only requests with metrics have. Not inlined: messages nest, and each level would have room for this.
+    #[inline(never)]
+    fn number(&mut self, number: u32, kind: Number) -> Result<()> {
+        match kind {
+            Number::Sint32 => {
+                let value: i32 = whole_number(&self.lexer.scalar()?)?;
+                if value != 0 {
+                    self.varint(number, u64::from(((value << 1) ^ (value >> 31)).cast_unsigned()));
+                }
+            }
+            Number::Fixed64s => self.packed(number, |this| {
+                let value: u64 = whole_number(&this.lexer.scalar()?)?;
+                this.out.extend(value.to_le_bytes());
+                Ok(())
+            })?,
+            Number::Uint64s => self.packed(number, |this| {
+                put_varint(whole_number(&this.lexer.scalar()?)?, this.out);
+                Ok(())
+            })?,
+            Number::Doubles => self.packed(number, |this| {
+                let value = fraction(&this.lexer.scalar()?)?;
+                this.out.extend(value.to_le_bytes());
+                Ok(())
+            })?,
+            Number::Sfixed64 => {
+                let value: i64 = whole_number(&self.lexer.scalar()?)?;
+                self.fixed64(number, value.cast_unsigned());
+            }
         }
         Ok(())
     }
@@ -221,6 +254,22 @@ impl<'j, 'o> Transcoder<'j, 'o> {
                 break;
             }
             self.lexer.expect(b',', "a comma or the closing bracket")?;
+        }
+        Ok(())
+    }
+
+    /// A list of numbers in one field; an empty one is no field. Unlike elsewhere `null` is no element: it would move the
+    /// others to another bucket.
+    fn packed(&mut self, number: u32, element: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
+        let start = self.out.len();
+        put_varint(u64::from(number) << 3 | 2, self.out);
+        let length_at = self.out.len();
+        self.out.push(0);
+        self.elements(element)?;
+        if self.out.len() == length_at + 1 {
+            self.out.truncate(start);
+        } else {
+            self.set_length(length_at, 1);
         }
         Ok(())
     }

@@ -40,11 +40,11 @@ pub(crate) struct Style {
 }
 
 impl Style {
-    fn name(self, camel: &'static str, snake: &'static str) -> &'static str {
+    pub(super) fn name(self, camel: &'static str, snake: &'static str) -> &'static str {
         if self.snake { snake } else { camel }
     }
 
-    fn number(self, number: u64) -> serde_json::Value {
+    pub(super) fn number(self, number: u64) -> serde_json::Value {
         if self.quoted {
             number.to_string().into()
         } else {
@@ -117,7 +117,7 @@ fn span_to_json(from: &proto::Span, style: Style) -> serde_json::Value {
     to
 }
 
-fn attributes_json(from: &[proto::KeyValue]) -> serde_json::Value {
+pub(super) fn attributes_json(from: &[proto::KeyValue]) -> serde_json::Value {
     from.iter()
         .map(|attribute| match &attribute.value {
             Some(value) => json!({ "key": attribute.key, "value": value_json(value) }),
@@ -150,7 +150,7 @@ fn value_json(from: &proto::AnyValue) -> serde_json::Value {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
