@@ -41,8 +41,9 @@ pub const ISSUER: &str = "https://oidc.eks.eu-west-1.amazonaws.com/id/0123456789
 /// The AWS region that the nodes' labels and the names of the fakes say.
 pub const REGION: &str = "eu-west-1";
 /// The AWS names that pods resolve to the fakes; more can be added in the file `dns-hosts`, read every second.
-pub const AWS_NAMES: [&str; 3] = [
+pub const AWS_NAMES: [&str; 4] = [
     "xray.eu-west-1.amazonaws.com",
+    "aps-workspaces.eu-west-1.amazonaws.com",
     "sts.eu-west-1.amazonaws.com",
     "iam.amazonaws.com",
 ];

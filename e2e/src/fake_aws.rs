@@ -1,8 +1,9 @@
-//! The AWS of a test cluster: [`FakeXray`], [`FakeSts`] and [`Iam`] behind one listener, told apart by the name that the
-//! client asked for, as AWS's endpoints are. What the fake STS issues, the fake X-Ray lets in, and nothing else; IAM lets
-//! in the same, and users ([`FakeSts::add_user`]). Roles of IAM can be assumed.
+//! The AWS of a test cluster: [`FakeXray`], [`FakeAmp`], [`FakeSts`] and [`Iam`] behind one listener, told apart by the
+//! name that the client asked for, as AWS's endpoints are. What the fake STS issues, the fake X-Ray and the fake AMP let
+//! in, and nothing else; IAM lets in the same, and users ([`FakeSts::add_user`]). Roles of IAM can be assumed.
 //!
 //! A second listener, plain HTTP, steers them; the first does not answer it. Its paths are those of [`fake_xray`] and
+//! [`fake_amp`], and
 //!
 //! | request | does |
 //! |---|---|
@@ -29,6 +30,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
+use crate::fake_amp::{self, FakeAmp};
 use crate::fake_iam::{self, Iam};
 use crate::fake_sts::pod_identity::{Association, PodIdentityAgent};
 use crate::fake_sts::{self, FakeSts};
@@ -61,7 +63,7 @@ const IAM_ENDPOINTS: [(&str, &str); 3] = [
     ("iam.us-gov.amazonaws.com", "us-gov-west-1"),
 ];
 
-/// The DNS names of the endpoints that are played: X-Ray and STS in one region of the `aws` partition, IAM in all.
+/// The DNS names of the endpoints that are played: X-Ray, AMP and STS in one region of the `aws` partition, IAM in all.
 pub fn names(region: &str) -> Vec<String> {
     let regional = regional_names(region).into_iter();
     regional
@@ -69,10 +71,11 @@ pub fn names(region: &str) -> Vec<String> {
         .collect()
 }
 
-/// X-Ray, STS and the global STS.
-fn regional_names(region: &str) -> [String; 3] {
+/// X-Ray, AMP, STS and the global STS.
+fn regional_names(region: &str) -> [String; 4] {
     [
         format!("xray.{region}.amazonaws.com"),
+        format!("aps-workspaces.{region}.amazonaws.com"),
         format!("sts.{region}.amazonaws.com"),
         "sts.amazonaws.com".to_owned(),
     ]
@@ -83,6 +86,7 @@ pub struct FakeAws {
     sts: Arc<FakeSts>,
     iam: Arc<Service>,
     xray: FakeXray,
+    amp: FakeAmp,
     control: Server,
 }
 
@@ -91,26 +95,38 @@ impl FakeAws {
     ///
     /// # Errors
     /// When an address cannot be bound.
-    pub async fn start(options: Options) -> std::io::Result<Self> {
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
         let xray = Arc::new(fake_xray::Shared::new(Verifier {
             credentials: Vec::new(),
             region: Some(options.sts.region.clone()),
             service: "xray".to_owned(),
         }));
-        let of_sts = Arc::clone(&xray);
+        let amp = Arc::new(fake_amp::Shared::new(fake_amp::Options {
+            verifier: Some(Verifier {
+                credentials: Vec::new(),
+                region: Some(options.sts.region.clone()),
+                service: "aps".to_owned(),
+            }),
+            ..fake_amp::Options::open()
+        })?);
+        let of_sts = (Arc::clone(&xray), Arc::clone(&amp));
         let region = options.sts.region.clone();
         let roles = Arc::new(Mutex::new(Iam::new(fake_iam::Options {
             account: options.sts.account.clone(),
             partition: partition(&region).to_owned(),
         })));
         let iam = Arc::new(Service::new(Arc::clone(&roles)));
-        let sts = Arc::new(FakeSts::new(options.sts, roles, move |key| of_sts.admit(key)));
+        let sts = Arc::new(FakeSts::new(options.sts, roles, move |key| {
+            of_sts.0.admit(key.clone());
+            of_sts.1.admit(key);
+        }));
         let router = Arc::new(Router {
             names: regional_names(&region),
             region,
             sts: Arc::clone(&sts),
             iam: Arc::clone(&iam),
             xray: Arc::clone(&xray),
+            amp: Arc::clone(&amp),
         });
         let listen = Listen {
             at: options.listen,
@@ -123,16 +139,19 @@ impl FakeAws {
             tls: None,
         };
         let control = Server::start(listen, move |request| steer(Arc::clone(&router), request)).await?;
+        let is_https = options.tls.is_some();
         Ok(Self {
             sts,
             iam,
-            xray: FakeXray::over(xray, server, options.tls.is_some()),
+            amp: FakeAmp::over(amp, server.address(), is_https),
+            xray: FakeXray::over(xray, server, is_https),
             control,
         })
     }
 
     /// The endpoint of all services, for `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_IAM` and so on: on a host that is no name
-    /// of AWS, what is signed for IAM is IAM's, in whichever region; of the rest `/` is STS and every other path X-Ray.
+    /// of AWS, what is signed for IAM is IAM's, in whichever region, and what is signed for `aps` AMP's; of the rest `/`
+    /// is STS and every other path X-Ray.
     pub fn url(&self) -> String {
         self.xray.url()
     }
@@ -150,6 +169,11 @@ impl FakeAws {
     /// The fake X-Ray.
     pub fn xray(&self) -> &FakeXray {
         &self.xray
+    }
+
+    /// The fake AMP.
+    pub fn amp(&self) -> &FakeAmp {
+        &self.amp
     }
 
     /// An agent of EKS Pod Identity on a port of its own.
@@ -191,16 +215,18 @@ fn partition(region: &str) -> &'static str {
 }
 
 struct Router {
-    names: [String; 3],
+    names: [String; 4],
     region: String,
     sts: Arc<FakeSts>,
     iam: Arc<Service>,
     xray: Arc<fake_xray::Shared>,
+    amp: Arc<fake_amp::Shared>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Endpoint {
     Xray,
+    Amp,
     Sts,
     StsGlobal,
     /// The region that signatures must be for; None: any.
@@ -211,9 +237,11 @@ impl Router {
     /// None: a name of AWS that is not played. `service`: what the request is signed for.
     fn endpoint(&self, host: &str, path: &str, service: Option<&str>) -> Option<Endpoint> {
         let host = host.to_ascii_lowercase();
-        let [xray, sts, global] = &self.names;
+        let [xray, amp, sts, global] = &self.names;
         if host == *xray {
             Some(Endpoint::Xray)
+        } else if host == *amp {
+            Some(Endpoint::Amp)
         } else if host == *sts {
             Some(Endpoint::Sts)
         } else if host == *global {
@@ -225,6 +253,8 @@ impl Router {
         } else if service == Some("iam") {
             // Where SDKs are told another endpoint, they sign for the region of the client.
             Some(Endpoint::Iam(None))
+        } else if service == Some("aps") {
+            Some(Endpoint::Amp)
         } else if path == "/" {
             Some(Endpoint::Sts)
         } else {
@@ -244,6 +274,7 @@ async fn route(router: Arc<Router>, request: Request<Incoming>) -> Result<Respon
     let request = Request::from_parts(parts, body);
     match endpoint {
         Some(Endpoint::Xray) => fake_xray::handle(Arc::clone(&router.xray), request).await,
+        Some(Endpoint::Amp) => fake_amp::handle(Arc::clone(&router.amp), request).await,
         Some(Endpoint::Sts) => router.sts.handle(request, &router.region).await,
         Some(Endpoint::StsGlobal) => router.sts.handle(request, GLOBAL_REGION).await,
         Some(Endpoint::Iam(region)) => router.iam.handle(&router.sts, request, region).await,
@@ -278,6 +309,10 @@ async fn steer(router: Arc<Router>, request: Request<Incoming>) -> Result<Respon
         }
         Some(path) if path == "iam" || path.starts_with("iam/") => {
             router.iam.steer(&parts.method, path, &body)
+        }
+        Some(path) if path.starts_with("amp/") => {
+            let path = path.trim_start_matches("amp/");
+            fake_amp::steer(&router.amp, &parts.method, path, &body)
         }
         Some(path) => fake_xray::steer(&router.xray, &parts.method, path, &body),
         None => fake_xray::error(StatusCode::NOT_FOUND, "UnknownFakePath", parts.uri.path()),

@@ -416,7 +416,7 @@ pub(crate) fn json_response(status: StatusCode, body: &Value) -> Response<Body> 
     respond(status, "application/json", body.to_string())
 }
 
-fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
+pub(crate) fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
     let mut response = Response::new(Full::new(Bytes::from(body)).boxed_unsync());
     *response.status_mut() = status;
     response

@@ -47,7 +47,11 @@ async fn the_name_that_is_asked_for_says_which_service_answers() {
         call(request, "").await.1
     };
     let port = aws.address().port();
-    for host in ["xray.eu-west-1.amazonaws.com", "XRAY.eu-west-1.amazonaws.com:443"] {
+    for host in [
+        "xray.eu-west-1.amazonaws.com",
+        "XRAY.eu-west-1.amazonaws.com:443",
+        "aps-workspaces.eu-west-1.amazonaws.com",
+    ] {
         assert!(
             asked(host, "/TraceSegments")
                 .await
@@ -64,7 +68,7 @@ async fn the_name_that_is_asked_for_says_which_service_answers() {
     }
     for host in [
         "xray.us-east-1.amazonaws.com",
-        "aps-workspaces.eu-west-1.amazonaws.com",
+        "aps-workspaces.us-east-1.amazonaws.com",
         "xray.eu-west-1.api.aws",
     ] {
         assert!(
@@ -79,7 +83,15 @@ async fn only_the_control_port_steers() {
     let aws = aws().await;
     let control = format!("http://{}", aws.control());
     let get = async |base: &str, path: &str| call(Request::get(format!("{base}/_fake/{path}")), "").await;
-    for path in ["counts", "records", "sts", "iam", "iam/roles"] {
+    for path in [
+        "counts",
+        "records",
+        "sts",
+        "iam",
+        "iam/roles",
+        "amp/counts",
+        "amp/series",
+    ] {
         assert_eq!(get(&control, path).await.0, StatusCode::OK, "{path}");
         assert_eq!(get(&aws.url(), path).await.0, StatusCode::NOT_FOUND, "{path}");
     }

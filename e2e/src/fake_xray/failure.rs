@@ -38,27 +38,36 @@ pub enum Failure {
 /// A failure and when it happens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Script {
+pub struct Script<F = Failure> {
     /// Which calls.
     pub when: When,
     /// What happens to them.
-    pub failure: Failure,
+    pub failure: F,
 }
 
 /// The script that is being played.
-#[derive(Debug, Default)]
-pub(super) struct Player {
-    script: Option<Script>,
+#[derive(Debug)]
+pub(crate) struct Player<F = Failure> {
+    script: Option<Script<F>>,
     calls: u64,
 }
 
-impl Player {
-    pub(super) fn set(&mut self, script: Option<Script>) {
+impl<F> Default for Player<F> {
+    fn default() -> Self {
+        Self {
+            script: None,
+            calls: 0,
+        }
+    }
+}
+
+impl<F: Clone> Player<F> {
+    pub(crate) fn set(&mut self, script: Option<Script<F>>) {
         *self = Self { script, calls: 0 };
     }
 
     /// Counts a call and says how it fails, if it does.
-    pub(super) fn next(&mut self) -> Option<Failure> {
+    pub(crate) fn next(&mut self) -> Option<F> {
         self.calls += 1;
         let script = self.script.as_ref()?;
         let fails = match script.when {
@@ -74,7 +83,7 @@ mod tests {
     use super::{Failure, Player, Script, When};
 
     fn played(when: When) -> Vec<bool> {
-        let mut player = Player::default();
+        let mut player: Player = Player::default();
         player.set(Some(Script {
             when,
             failure: Failure::Throttle,
