@@ -1,9 +1,11 @@
 //! The exporters: each has a [`SendingQueue`] of its own, so that a slow backend slows nobody else.
 //!
 //! `queue.rs` holds what waits, `progress.rs` accounts for a batch while it is being sent, `retry.rs` says when to try
-//! again; `xray.rs`, `otlp.rs` and `debug.rs` speak to the backends.
+//! again; `xray.rs`, `otlp.rs` and `debug.rs` speak to the backends; `aws.rs` is what those of AWS share.
 
+mod aws;
 mod debug;
+mod metrics;
 mod otlp;
 mod progress;
 mod queue;
@@ -17,9 +19,10 @@ use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tracepipe_config::{ExporterKind, ExporterSettings};
 
-use crate::batcher::SpanBatch;
+use crate::batcher::{Batch, SpanBatch};
 use crate::limiter::MemoryLimiter;
 use debug::DebugExporter;
+pub use metrics::MetricsExporter;
 use otlp::OtlpExporter;
 use progress::Progress;
 pub use queue::SendingQueue;
@@ -75,19 +78,21 @@ impl Exporter {
     /// Starts the consumers of the queue; they end when the queue is closed and empty.
     pub fn spawn(self, tasks: &mut JoinSet<()>) {
         for _ in 0..self.backend.consumers() {
-            let queue = self.queue.clone();
             let backend = Rc::clone(&self.backend);
-            tasks.spawn_local(async move {
-                while let Some((batch, progress)) = queue.take().await {
-                    // A batch that makes an exporter panic is lost, and counted, alone. Not by a task of its own: that
-                    // would end some time after the consumer that is told to end, and the last account would not
-                    // know of it.
-                    let one = AssertUnwindSafe(backend.export(&batch, progress)).catch_unwind();
-                    if one.await.is_err() {
-                        tracing::error!("an exporter panicked on a batch; its spans are lost");
-                    }
-                }
-            });
+            let export = async move |batch: &SpanBatch, progress| backend.export(batch, progress).await;
+            tasks.spawn_local(consume(self.queue.clone(), export));
+        }
+    }
+}
+
+/// Takes batches out of a queue, one after the other, until it is closed and empty.
+async fn consume<B: Batch>(queue: SendingQueue<B>, export: impl AsyncFn(&B, Progress<B>)) {
+    while let Some((batch, progress)) = queue.take().await {
+        // A batch that makes an exporter panic is lost, and counted, alone. Not by a task of its own: that would end some
+        // time after the consumer that is told to end, and the last account would not know of it.
+        let one = AssertUnwindSafe(export(&batch, progress)).catch_unwind();
+        if one.await.is_err() {
+            tracing::error!("an exporter panicked on a batch; what is in it is lost");
         }
     }
 }

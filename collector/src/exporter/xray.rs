@@ -4,17 +4,14 @@
 //! (`UnprocessedTraceSegments`), a throttled request is sent again, and what is given up is counted by its reason.
 //!
 //! `documents.rs` packs, `left_over.rs` fills the last request of a batch with the next one's, `pace.rs` says how fast requests may go, `failure.rs` what a failed one means, `client.rs` makes
-//! the SDK's client: by the way that `network.rs` finds, with credentials that `credentials.rs` keeps fresh and the time
-//! that `skew.rs` tells. `telemetry.rs` tells X-Ray about all this, when it shall.
+//! the SDK's client of what all exporters to AWS share ([`super::aws`]). `telemetry.rs` tells X-Ray about all this, when it
+//! shall.
 
 mod client;
-mod credentials;
 mod documents;
 mod failure;
 mod left_over;
-mod network;
 mod pace;
-mod skew;
 mod telemetry;
 
 use std::cell::{Cell, RefCell};

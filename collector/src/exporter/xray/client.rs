@@ -17,11 +17,11 @@ use aws_sdk_xray::error::BoxError;
 use aws_sdk_xray::primitives::{DateTime, DateTimeFormat};
 use tracepipe_config::AwsXraySettings;
 
-use super::credentials::{EarlyCredentials, Keeper};
-use super::failure::is_of_credentials;
-use super::network::{self, Variable};
-use super::skew::AwsClock;
 use crate::clock::Clock;
+use crate::exporter::aws::codes::is_of_credentials;
+use crate::exporter::aws::credentials::{EarlyCredentials, Keeper};
+use crate::exporter::aws::network::{self, Variable};
+use crate::exporter::aws::skew::AwsClock;
 
 /// A connection to X-Ray must be there after this long.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);

@@ -2,6 +2,8 @@
 
 use aws_sdk_xray::error::{ProvideErrorMetadata, SdkError};
 
+use crate::exporter::aws::codes::{is_of_credentials, is_of_load, is_of_time};
+
 /// What to do about a request or a document that was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
@@ -47,28 +49,6 @@ pub(super) fn classify<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Failure 
     }
 }
 
-/// AWS does not know the credentials, or says that they have ended. Some of its services say so with 400.
-pub(super) fn is_of_credentials(code: &str) -> bool {
-    [
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "InvalidClientTokenId",
-        "UnrecognizedClientException",
-    ]
-    .contains(&code)
-}
-
-/// The time of the signature is too far from AWS's, or the signature is wrong for another reason.
-fn is_of_time(code: &str) -> bool {
-    [
-        "InvalidSignatureException",
-        "RequestExpired",
-        "RequestTimeTooSkewed",
-        "SignatureDoesNotMatch",
-    ]
-    .contains(&code)
-}
-
 fn classify_service(status: u16, code: &str) -> Failure {
     match (status, code) {
         (_, code) if is_of_credentials(code) => Failure::Retryable("access_denied"),
@@ -86,20 +66,6 @@ fn classify_service(status: u16, code: &str) -> Failure {
         // 5xx, and answers that are no answers: X-Ray takes the same document twice without harm.
         _ => Failure::Retryable("server_error"),
     }
-}
-
-/// Codes by which AWS's services say that there are too many requests, whatever the status (those that AWS's SDKs retry).
-fn is_of_load(code: &str) -> bool {
-    let others = [
-        "TooManyRequestsException",
-        "RequestLimitExceeded",
-        "BandwidthLimitExceeded",
-        "LimitExceededException",
-        "PriorRequestNotComplete",
-        "SlowDown",
-        "EC2ThrottledException",
-    ];
-    code.contains("Throttl") || others.contains(&code)
 }
 
 /// The codes seen in `UnprocessedTraceSegments`; X-Ray publishes no list. A code that speaks of load may be sent

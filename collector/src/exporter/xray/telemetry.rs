@@ -19,9 +19,9 @@ use tracepipe_config::{
     XRAY_HOSTNAME_LENGTH_MAX, XRAY_INSTANCE_ID_LENGTH_MAX, XrayMetadata, XrayTelemetrySettings,
 };
 
-use super::network::{self, Variable};
 use crate::account::ExporterAccount;
 use crate::clock::Clock;
+use crate::exporter::aws::network::{self, Variable};
 use crate::exporter::queue::SendingQueue;
 
 /// As upstream.

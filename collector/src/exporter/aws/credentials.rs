@@ -61,13 +61,13 @@ const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(60);
 const CODE_LENGTH_MAX: usize = 64;
 
 /// A provider of credentials in front of the SDK's.
-pub(super) struct EarlyCredentials {
+pub(in crate::exporter) struct EarlyCredentials {
     keeper: Arc<Keeper>,
     task: Mutex<Option<AbortHandle>>,
 }
 
 /// Keeps credentials fresh.
-pub(super) struct Keeper {
+pub(in crate::exporter) struct Keeper {
     source: SharedCredentialsProvider,
     clock: Clock,
     aws: Arc<AwsClock>,
@@ -99,7 +99,11 @@ struct Fetched {
 
 impl EarlyCredentials {
     /// Nothing is fetched before the first request.
-    pub(super) fn new(source: SharedCredentialsProvider, clock: Clock, aws: Arc<AwsClock>) -> Self {
+    pub(in crate::exporter) fn new(
+        source: SharedCredentialsProvider,
+        clock: Clock,
+        aws: Arc<AwsClock>,
+    ) -> Self {
         let keeper = Keeper {
             source,
             clock,
@@ -115,7 +119,7 @@ impl EarlyCredentials {
     }
 
     /// What keeps them.
-    pub(super) fn keeper(&self) -> Arc<Keeper> {
+    pub(in crate::exporter) fn keeper(&self) -> Arc<Keeper> {
         Arc::clone(&self.keeper)
     }
 
@@ -175,7 +179,7 @@ impl fmt::Debug for EarlyCredentials {
 impl Keeper {
     /// AWS does not know the credentials, or says that they have ended: new ones are fetched, and those at hand are used
     /// until then.
-    pub(super) fn refused(&self) {
+    pub(in crate::exporter) fn refused(&self) {
         let now = self.clock.now();
         let mut last = self.last_refused.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| now >= last + REFUSED_INTERVAL) {

@@ -17,10 +17,10 @@ use rustls::pki_types::pem::PemObject;
 const NEVER_BY_PROXY: &str = "169.254.0.0/16,fd00:ec2::/32,localhost,127.0.0.0/8,::1";
 
 /// A variable of the environment that is set and not empty.
-pub(super) type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(in crate::exporter) type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A variable of the process's environment.
-pub(super) fn of_the_process(name: &str) -> Option<String> {
+pub(in crate::exporter) fn of_the_process(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
@@ -28,7 +28,7 @@ pub(super) fn of_the_process(name: &str) -> Option<String> {
 ///
 /// # Errors
 /// When a file of authorities cannot be read or a proxy's address is none.
-pub(super) fn http_client(
+pub(in crate::exporter) fn http_client(
     proxy_address: Option<&str>,
     variable: Variable<'_>,
 ) -> anyhow::Result<Option<SharedHttpClient>> {

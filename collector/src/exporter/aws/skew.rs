@@ -19,7 +19,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(600);
 
 /// What time it is at AWS's. Until an answer came, what this node's clock said at the start.
 #[derive(Debug)]
-pub(super) struct AwsClock {
+pub(in crate::exporter) struct AwsClock {
     clock: Clock,
     heard: Mutex<Heard>,
 }
@@ -36,7 +36,7 @@ struct Heard {
 // === impl AwsClock ===
 
 impl AwsClock {
-    pub(super) fn new(clock: Clock) -> Self {
+    pub(in crate::exporter) fn new(clock: Clock) -> Self {
         let heard = Heard {
             date: UNIX_EPOCH + Clock::unix_now(),
             at: clock.now(),
@@ -49,13 +49,13 @@ impl AwsClock {
     }
 
     /// AWS's time now. A step of this node's clock does not move it.
-    pub(super) fn now(&self) -> SystemTime {
+    pub(in crate::exporter) fn now(&self) -> SystemTime {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.date + self.clock.now().saturating_sub(heard.at)
     }
 
     /// An answer was dated `date` by AWS.
-    pub(super) fn hear(&self, date: SystemTime) {
+    pub(in crate::exporter) fn hear(&self, date: SystemTime) {
         let now = self.clock.now();
         let here = UNIX_EPOCH + Clock::unix_now();
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
