@@ -29,9 +29,18 @@ impl Role {
         match self {
             Self::Receiver => &["otlp"],
             Self::Processor => &["memory_limiter", "tail_sampling", "batch", "resource"],
-            Self::Exporter => &["awsxray", "otlp", "otlp_grpc", "debug", "logging"],
+            Self::Exporter => &[
+                "awsxray",
+                "otlp",
+                "otlp_grpc",
+                "prometheusremotewrite",
+                "prometheus_remote_write",
+                "prometheus",
+                "debug",
+                "logging",
+            ],
             Self::Connector => &[],
-            Self::Extension => &["health_check"],
+            Self::Extension => &["health_check", "sigv4auth"],
         }
     }
 
@@ -54,8 +63,7 @@ impl Role {
             Self::Exporter => {
                 "awscloudwatchlogs awsemf awskinesis awss3 azuremonitor clickhouse coralogix datadog \
                  elasticsearch file googlecloud honeycombmarker influxdb jaeger kafka load_balancing \
-                 loadbalancing loki nop opencensus opensearch otlp_http otlphttp prometheus \
-                 prometheusremotewrite pulsar sapm signalfx splunk_hec sumologic tencentcloudlogservice \
+                 loadbalancing loki nop opencensus opensearch otlp_http otlphttp pulsar sapm signalfx splunk_hec sumologic tencentcloudlogservice \
                  zipkin"
             }
             Self::Connector => {
@@ -66,7 +74,7 @@ impl Role {
                 "ack asapauth awsproxy basicauth bearertokenauth cgroupruntime datadog db_storage \
                  ecs_observer file_storage headers_setter healthcheckv2 host_observer http_forwarder \
                  jaegerremotesampling k8s_leader_elector k8s_observer memory_ballast memory_limiter \
-                 oauth2client oidc opamp pprof redis_storage remotetap sigv4auth zpages"
+                 oauth2client oidc opamp pprof redis_storage remotetap zpages"
             }
         }
     }

@@ -7,10 +7,13 @@
 
 mod build;
 mod exporters;
+mod metrics;
 mod processors;
 mod receivers;
 mod sampling;
 mod service;
+mod sigv4;
+mod translation;
 
 pub use build::{set, set_list};
 pub(crate) use exporters::is_header_name;
@@ -18,6 +21,7 @@ pub use exporters::{
     AwsXrayConfig, ClientTlsConfig, DebugConfig, ExporterConfig, LogLevelWord, OtlpExporterConfig,
     QueueConfig, RetryConfig, XrayTelemetryConfig,
 };
+pub use metrics::{HttpClientConfig, PrometheusExporterConfig, RemoteWriteConfig, RemoteWriteOwnConfig};
 pub use processors::{
     BatchConfig, MemoryLimiterConfig, ProcessorConfig, ResourceActionConfig, ResourceConfig, ResourceVerb,
 };
@@ -28,8 +32,10 @@ pub use sampling::{
 };
 pub use service::{
     ExtensionConfig, HealthCheckConfig, LogsConfig, MetricsConfig, MetricsLevel, PipelineConfig,
-    PrometheusConfig, ServiceConfig, TelemetryConfig,
+    PrometheusConfig, ServiceConfig, Signal, TelemetryConfig,
 };
+pub use sigv4::{AssumeRoleConfig, SigV4Config};
+pub use translation::{LabelValue, ResourceLabelsConfig, TranslationConfig};
 
 use std::fmt;
 

@@ -7,9 +7,9 @@
 //!
 //! The other way, for a program that builds a [`Config`]: [`Config::to_yaml`].
 //!
-//! Settings of our own, which upstream does not have: `exporters.awsxray.tracepipe.max_elapsed_time`, and of
-//! `tail_sampling` `record_policy` and `decision_cache.directory`. Known settings without an effect here are accepted
-//! with a warning: see the calls of `without_effect` in `config/`.
+//! Settings of our own, which upstream does not have: what stands under `tracepipe` of `awsxray`, `prometheusremotewrite`
+//! and `prometheus`, and of `tail_sampling` `record_policy` and `decision_cache.directory`. Known settings without an
+//! effect here are accepted with a warning: see the calls of `without_effect` in `config/`.
 
 mod catalog;
 pub mod config;

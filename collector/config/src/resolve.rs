@@ -2,18 +2,25 @@
 
 mod address;
 mod built;
+mod client;
 mod exporters;
+mod pipelines;
 mod processors;
+mod prometheus;
 mod receivers;
+mod remote_write;
 mod sampling;
 mod service;
+mod sigv4;
+mod translation;
+mod url;
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::catalog::Role;
-use crate::config::{Component, ComponentId, Config, Field, PipelineConfig, Spanned};
+use crate::config::{Component, ComponentId, Config, Field, Spanned};
 use crate::duration::GoDuration;
 use crate::error::{ConfigErrors, Diagnostics, Position};
 use crate::settings::Settings;
@@ -51,96 +58,22 @@ impl Config {
     /// None only after an error.
     pub(crate) fn resolve_with(&self, diag: &mut Diagnostics) -> Option<Settings> {
         let telemetry = service::telemetry(self, diag);
-        let Some(pipeline) = self.pipeline(diag) else {
-            self.resolve_unused(None, diag);
-            return None;
-        };
-        let path = format!("service.pipelines.{}", pipeline.id.value);
-        let receivers = references(
-            &self.receivers,
-            &pipeline.receivers,
-            (Role::Receiver, &path),
-            diag,
-        );
-        let processors = references(
-            &self.processors,
-            &pipeline.processors,
-            (Role::Processor, &path),
-            diag,
-        );
-        let exporters = references(
-            &self.exporters,
-            &pipeline.exporters,
-            (Role::Exporter, &path),
-            diag,
-        );
-        self.resolve_unused(Some(pipeline), diag);
-
-        let otlp = receivers::one(&receivers, pipeline, diag);
-        let processors = processors::in_order(&processors, diag);
-        if pipeline.exporters.is_empty() {
-            let message =
-                "no exporter: what is kept would go nowhere; name one, for example `exporters: [awsxray]`";
-            diag.error(pipeline.id.at, format!("{path}.exporters"), message);
-        }
-        let exporters: Vec<_> = exporters
-            .iter()
-            .map(|reference| exporters::resolve(reference.component, diag))
-            .collect();
+        let lines = pipelines::resolve(self, diag);
         let telemetry = telemetry?;
-        service::distinct_addresses(self, otlp.as_ref(), &telemetry, diag);
+        service::distinct_addresses(self, &lines, &telemetry, diag);
+        let traces = lines.traces?;
         Some(Settings {
-            otlp: otlp?,
-            memory_limiter: processors
+            otlp: lines.otlp?,
+            memory_limiter: lines
                 .memory_limiter
                 .unwrap_or_else(MemoryLimiterSettings::when_absent),
-            tail_sampling: processors.tail_sampling,
-            batch: processors.batch,
-            resource: processors.resource,
-            exporters: exporters.into_iter().collect::<Option<Vec<_>>>()?,
-            metrics: None,
+            tail_sampling: traces.tail_sampling,
+            batch: traces.batch,
+            resource: traces.resource,
+            exporters: traces.exporters,
+            metrics: lines.metrics,
             telemetry,
         })
-    }
-
-    /// The one traces pipeline.
-    fn pipeline(&self, diag: &mut Diagnostics) -> Option<&PipelineConfig> {
-        let [pipeline, more @ ..] = self.service.pipelines.as_slice() else {
-            let message =
-                "no pipeline; write `service: {pipelines: {traces: {receivers: [otlp], exporters: [...]}}}`";
-            diag.error(self.service.at, "service.pipelines.traces", message);
-            return None;
-        };
-        for more in more {
-            let message = format!(
-                "this version has one traces pipeline, and that is `{}`",
-                pipeline.id.value
-            );
-            diag.error(
-                more.id.at,
-                format!("service.pipelines.{}", more.id.value),
-                message,
-            );
-        }
-        Some(pipeline)
-    }
-
-    /// What is defined and not used is checked as well, and warned of: it is not part of what runs.
-    fn resolve_unused(&self, pipeline: Option<&PipelineConfig>, diag: &mut Diagnostics) {
-        let used = |list: fn(&PipelineConfig) -> &[Spanned<ComponentId>]| pipeline.map_or(&[][..], list);
-        let receivers = unused(&self.receivers, used(|p| &p.receivers), Role::Receiver, diag);
-        receivers
-            .into_iter()
-            .for_each(|receiver| drop(receivers::resolve(receiver, diag)));
-        let processors = unused(&self.processors, used(|p| &p.processors), Role::Processor, diag);
-        processors
-            .into_iter()
-            .for_each(|processor| drop(processors::resolve(processor, diag)));
-        let exporters = unused(&self.exporters, used(|p| &p.exporters), Role::Exporter, diag);
-        exporters
-            .into_iter()
-            .for_each(|exporter| drop(exporters::resolve(exporter, diag)));
-        unused(&self.extensions, &self.service.extensions, Role::Extension, diag);
     }
 }
 
@@ -199,32 +132,6 @@ fn undefined<T>(
         format!("`{}` is not defined under `{}`{hint}", id.value, role.section())
     });
     diag.error(id.at, path, message);
-}
-
-fn unused<'c, T>(
-    defined: &'c [Component<T>],
-    named: &[Spanned<ComponentId>],
-    role: Role,
-    diag: &mut Diagnostics,
-) -> Vec<&'c Component<T>> {
-    let unused: Vec<_> = defined
-        .iter()
-        .filter(|component| named.iter().all(|id| id.value != component.id.value))
-        .collect();
-    for component in &unused {
-        let message = match role {
-            Role::Extension => "is defined and not named in `service.extensions`, so it does not count",
-            Role::Receiver | Role::Processor | Role::Exporter | Role::Connector => {
-                "is defined and not used by a pipeline"
-            }
-        };
-        diag.warn(
-            component.id.at,
-            format!("{}.{}", role.section(), component.id.value),
-            message,
-        );
-    }
-    unused
 }
 
 /// A component's path and the place of its key.

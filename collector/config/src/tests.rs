@@ -3,6 +3,7 @@
 mod examples;
 mod golden;
 mod language;
+mod metrics;
 mod random;
 mod sampling;
 mod write;

@@ -3,6 +3,7 @@
 //! What is read back is what was written, whatever the texts in it: see `yaml` for how a text stands in the file.
 
 mod components;
+mod metrics;
 mod sampling;
 mod words;
 mod yaml;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     AndMemberConfig, Component, ComponentId, CompositeMemberConfig, Config, ExporterConfig, ExtensionConfig,
     Field, OtlpServerConfig, PipelineConfig, PolicyConfig, PolicyKindConfig, ProcessorConfig, ReceiverConfig,
-    ResourceActionConfig, ResourceVerb, SimplePolicyConfig, Spanned,
+    ResourceActionConfig, ResourceVerb, Signal, SimplePolicyConfig, Spanned,
 };
 use crate::duration::GoDuration;
 use crate::settings::{AttributeValue, StatusCode};
@@ -67,6 +67,8 @@ impl ExporterConfig {
             Self::Otlp(_) => "otlp",
             Self::Debug(_) => "debug",
             Self::Logging(_) => "logging",
+            Self::RemoteWrite(_) => "prometheusremotewrite",
+            Self::Prometheus(_) => "prometheus",
         }
     }
 }
@@ -76,6 +78,7 @@ impl ExtensionConfig {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::HealthCheck(_) => "health_check",
+            Self::SigV4(_) => "sigv4auth",
         }
     }
 }
@@ -136,6 +139,33 @@ impl Config {
             exporters: ids(&self.exporters),
         }];
         self.service.extensions = ids(&self.extensions);
+        self
+    }
+}
+
+impl Config {
+    /// The same configuration with a pipeline `metrics` beside the others: of its receivers and processors, but
+    /// `tail_sampling`, and of these exporters, which are added to it.
+    #[must_use]
+    pub fn with_metrics_pipeline(mut self, exporters: Vec<Component<ExporterConfig>>) -> Self {
+        let processors = self
+            .processors
+            .iter()
+            .filter(|processor| match &processor.config {
+                ProcessorConfig::TailSampling(_) => false,
+                ProcessorConfig::MemoryLimiter(_)
+                | ProcessorConfig::Batch(_)
+                | ProcessorConfig::Resource(_) => true,
+            });
+        self.service.pipelines.push(PipelineConfig {
+            id: ComponentId::of(Signal::Metrics.word()).into(),
+            receivers: ids(&self.receivers),
+            processors: processors
+                .map(|processor| processor.id.value.clone().into())
+                .collect(),
+            exporters: ids(&exporters),
+        });
+        self.exporters.extend(exporters);
         self
     }
 }

@@ -1,6 +1,6 @@
 //! `exporters`.
 
-use super::{Field, Spanned};
+use super::{Field, PrometheusExporterConfig, RemoteWriteConfig, Spanned, metrics};
 use crate::decode::{self, Choice, Cursor, Fields, Unless};
 use crate::duration::GoDuration;
 use crate::error::Diagnostics;
@@ -18,6 +18,10 @@ pub enum ExporterConfig {
     Debug(DebugConfig),
     /// `logging`, which `debug` was called before.
     Logging(DebugConfig),
+    /// `prometheusremotewrite` or `prometheus_remote_write`.
+    RemoteWrite(Box<RemoteWriteConfig>),
+    /// `prometheus`.
+    Prometheus(Box<PrometheusExporterConfig>),
 }
 
 /// `awsxray`.
@@ -157,6 +161,12 @@ impl ExporterConfig {
             "otlp" | "otlp_grpc" => otlp(cursor, diag).map(Self::Otlp),
             "debug" => debug(cursor, diag, false).map(Self::Debug),
             "logging" => debug(cursor, diag, true).map(Self::Logging),
+            "prometheusremotewrite" | "prometheus_remote_write" => metrics::remote_write(cursor, diag)
+                .map(Box::new)
+                .map(Self::RemoteWrite),
+            "prometheus" => metrics::prometheus(cursor, diag)
+                .map(Box::new)
+                .map(Self::Prometheus),
             // The catalog has refused every other type.
             _ => None,
         }
@@ -250,17 +260,11 @@ fn otlp(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<OtlpExporterConfi
     let mut fields = Fields::new(cursor, diag)?;
     let config = OtlpExporterConfig {
         endpoint: fields.get(diag, "endpoint", decode::text),
-        tls: fields
-            .get(diag, "tls", client_tls)
-            .map(|tls| tls.value)
-            .unwrap_or_default(),
+        tls: tls(&mut fields, diag),
         compression: fields.get(diag, "compression", |cursor, diag| {
             COMPRESSIONS.decode(cursor, diag)
         }),
-        headers: fields
-            .get(diag, "headers", headers)
-            .map(|headers| headers.value)
-            .unwrap_or_default(),
+        headers: headers(&mut fields, diag),
         timeout: fields.get(diag, "timeout", decode::duration),
         sending_queue: fields
             .get(diag, "sending_queue", queue)
@@ -290,6 +294,12 @@ fn otlp(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<OtlpExporterConfi
     fields.without_effect(diag, &["balancer_name"], "there is one connection");
     fields.finish(diag);
     Some(config)
+}
+
+/// `tls` of a client.
+pub(super) fn tls(fields: &mut Fields<'_>, diag: &mut Diagnostics) -> ClientTlsConfig {
+    let tls = fields.get(diag, "tls", client_tls);
+    tls.map(|tls| tls.value).unwrap_or_default()
 }
 
 fn client_tls(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<ClientTlsConfig> {
@@ -322,9 +332,15 @@ fn client_tls(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<ClientTlsCo
     Some(config)
 }
 
+/// `headers` of a client.
+pub(super) fn headers(fields: &mut Fields<'_>, diag: &mut Diagnostics) -> Vec<Spanned<(String, Secret)>> {
+    let headers = fields.get(diag, "headers", header_list);
+    headers.map(|headers| headers.value).unwrap_or_default()
+}
+
 /// A map of names and values, or upstream's list of `{name, value}`. No message here repeats what was written but
 /// for a name that is surely one: `Authorization:token` without a space would be a name.
-fn headers(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<Vec<Spanned<(String, Secret)>>> {
+fn header_list(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<Vec<Spanned<(String, Secret)>>> {
     if let Value::List(_) = &cursor.node.value {
         let pairs = decode::list(cursor, diag, |cursor, diag| {
             let mut fields = Fields::new(cursor, diag)?;
@@ -381,7 +397,7 @@ fn secret(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<Secret> {
     decode::text(cursor, diag).map(Secret::new)
 }
 
-fn queue(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<QueueConfig> {
+pub(super) fn queue(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<QueueConfig> {
     let mut fields = Fields::new(cursor, diag)?;
     let config = QueueConfig {
         enabled: fields.get(diag, "enabled", decode::boolean),
@@ -403,7 +419,7 @@ fn queue(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<QueueConfig> {
     Some(config)
 }
 
-fn retry(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<RetryConfig> {
+pub(super) fn retry(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<RetryConfig> {
     let mut fields = Fields::new(cursor, diag)?;
     let config = RetryConfig {
         enabled: fields.get(diag, "enabled", decode::boolean),

@@ -33,6 +33,8 @@ pub struct OtlpServerConfig {
     pub max_request_body_size: Field<u64>,
     /// `traces_url_path`, HTTP only.
     pub traces_url_path: Field<String>,
+    /// `metrics_url_path`, HTTP only.
+    pub metrics_url_path: Field<String>,
 }
 
 impl ReceiverConfig {
@@ -95,6 +97,7 @@ fn http(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<OtlpServerConfig>
         endpoint: fields.get(diag, "endpoint", decode::text),
         max_request_body_size: fields.get(diag, "max_request_body_size", decode::whole),
         traces_url_path: fields.get(diag, "traces_url_path", decode::text),
+        metrics_url_path: fields.get(diag, "metrics_url_path", decode::text),
         ..OtlpServerConfig::default()
     };
     common(&mut fields, diag);
@@ -113,8 +116,7 @@ fn http(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<OtlpServerConfig>
             ("keep_alives_enabled", Unless::Word("true")),
         ],
     );
-    let why = "this version receives traces only";
-    fields.without_effect(diag, &["metrics_url_path", "logs_url_path"], why);
+    fields.without_effect(diag, &["logs_url_path"], "this version receives no logs");
     fields.finish(diag);
     Some(config)
 }

@@ -1,5 +1,6 @@
 //! `service` and `extensions`.
 
+use super::sigv4::{SigV4Config, sigv4};
 use super::{ComponentId, Field, Spanned};
 use crate::decode::{self, Choice, Cursor, Fields, Unless};
 use crate::error::{Diagnostics, Position};
@@ -11,6 +12,8 @@ use crate::tree;
 pub enum ExtensionConfig {
     /// `health_check`.
     HealthCheck(HealthCheckConfig),
+    /// `sigv4auth`.
+    SigV4(SigV4Config),
 }
 
 /// `health_check`.
@@ -27,7 +30,7 @@ pub struct ServiceConfig {
     pub at: Option<Position>,
     /// The extensions that are started.
     pub extensions: Vec<Spanned<ComponentId>>,
-    /// The pipelines whose signal is traces: `traces` and `traces/name`.
+    /// The pipelines of traces and metrics: `traces`, `traces/name`, `metrics`, `metrics/name`.
     pub pipelines: Vec<PipelineConfig>,
     /// `telemetry`.
     pub telemetry: TelemetryConfig,
@@ -36,7 +39,7 @@ pub struct ServiceConfig {
 /// One pipeline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PipelineConfig {
-    /// `traces` or `traces/name`.
+    /// `traces` or `metrics`, with or without `/name`.
     pub id: Spanned<ComponentId>,
     /// What fills it.
     pub receivers: Vec<Spanned<ComponentId>>,
@@ -44,6 +47,34 @@ pub struct PipelineConfig {
     pub processors: Vec<Spanned<ComponentId>>,
     /// Each gets everything.
     pub exporters: Vec<Spanned<ComponentId>>,
+}
+
+/// What a pipeline carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Spans.
+    Traces,
+    /// Data points.
+    Metrics,
+}
+
+impl Signal {
+    /// The word that a pipeline's name begins with.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+        }
+    }
+}
+
+impl PipelineConfig {
+    /// What it carries. None only in a configuration that was built, and is refused.
+    pub fn signal(&self) -> Option<Signal> {
+        [Signal::Traces, Signal::Metrics]
+            .into_iter()
+            .find(|signal| signal.word() == self.id.value.kind)
+    }
 }
 
 /// `service.telemetry`.
@@ -96,34 +127,43 @@ pub struct PrometheusConfig {
 }
 
 impl ExtensionConfig {
-    pub(super) fn decode(_kind: &str, cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<Self> {
-        let mut fields = Fields::new(cursor, diag)?;
-        let config = HealthCheckConfig {
-            endpoint: fields.get(diag, "endpoint", decode::text),
-        };
-        fields.unsupported(
-            diag,
-            &[
-                ("path", Unless::Word("/")),
-                ("response_body", Unless::Empty),
-                ("tls", Unless::Never),
-                ("auth", Unless::Never),
-                ("cors", Unless::Empty),
-                ("check_collector_pipeline", Unless::Empty),
-                ("use_v2", Unless::False),
-                ("http", Unless::Empty),
-                ("grpc", Unless::Empty),
-                ("component_health", Unless::Empty),
-                ("include_metadata", Unless::False),
-                ("response_headers", Unless::Empty),
-                ("compression_algorithms", Unless::Empty),
-                ("max_request_body_size", Unless::Zero),
-                ("transport", Unless::Word("tcp")),
-            ],
-        );
-        fields.finish(diag);
-        Some(Self::HealthCheck(config))
+    pub(super) fn decode(kind: &str, cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<Self> {
+        match kind {
+            "health_check" => health_check(cursor, diag).map(Self::HealthCheck),
+            "sigv4auth" => sigv4(cursor, diag).map(Self::SigV4),
+            // The catalog has refused every other type.
+            _ => None,
+        }
     }
+}
+
+fn health_check(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Option<HealthCheckConfig> {
+    let mut fields = Fields::new(cursor, diag)?;
+    let config = HealthCheckConfig {
+        endpoint: fields.get(diag, "endpoint", decode::text),
+    };
+    fields.unsupported(
+        diag,
+        &[
+            ("path", Unless::Word("/")),
+            ("response_body", Unless::Empty),
+            ("tls", Unless::Never),
+            ("auth", Unless::Never),
+            ("cors", Unless::Empty),
+            ("check_collector_pipeline", Unless::Empty),
+            ("use_v2", Unless::False),
+            ("http", Unless::Empty),
+            ("grpc", Unless::Empty),
+            ("component_health", Unless::Empty),
+            ("include_metadata", Unless::False),
+            ("response_headers", Unless::Empty),
+            ("compression_algorithms", Unless::Empty),
+            ("max_request_body_size", Unless::Zero),
+            ("transport", Unless::Word("tcp")),
+        ],
+    );
+    fields.finish(diag);
+    Some(config)
 }
 
 impl ServiceConfig {
@@ -174,7 +214,7 @@ fn pipelines(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Vec<PipelineConfig>
             }
         };
         match id.kind.as_str() {
-            "traces" => {
+            "traces" | "metrics" => {
                 let id = Spanned {
                     value: id,
                     at: Some(entry.key_at),
@@ -185,16 +225,16 @@ fn pipelines(cursor: &Cursor<'_>, diag: &mut Diagnostics) -> Vec<PipelineConfig>
                 };
                 pipelines.extend(pipeline(id, &cursor, diag));
             }
-            signal @ ("metrics" | "logs" | "profiles") => {
-                let message = format!("this version has no {signal} pipeline; it has one `traces` pipeline");
+            signal @ ("logs" | "profiles") => {
+                let message = format!("this version has no {signal} pipeline; it has `traces` and `metrics`");
                 diag.error(entry.key_at, path, message);
             }
             other => {
-                let hint = crate::catalog::did_you_mean(other, &["traces"]);
+                let hint = crate::catalog::did_you_mean(other, &["traces", "metrics"]);
                 diag.error(
                     entry.key_at,
                     path,
-                    format!("unknown signal{hint}; this version has one `traces` pipeline"),
+                    format!("unknown signal{hint}; this version has the pipelines `traces` and `metrics`"),
                 );
             }
         }

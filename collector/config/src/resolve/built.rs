@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::catalog::Role;
-use crate::config::{Component, ComponentId, Config, ExporterConfig, ReceiverConfig};
+use crate::config::{Component, ComponentId, Config, ExporterConfig, ReceiverConfig, Signal};
 use crate::error::{ConfigErrors, Diagnostics};
 use crate::tree;
 
@@ -15,7 +15,8 @@ pub(super) fn check(config: &Config, diag: &mut Diagnostics) {
     section(&config.extensions, Role::Extension, |config| config.kind(), diag);
     for pipeline in &config.service.pipelines {
         let path = format!("service.pipelines.{}", pipeline.id.value);
-        id(&pipeline.id.value, "traces", &path, diag);
+        let kind = pipeline.signal().map_or("traces", Signal::word);
+        id(&pipeline.id.value, kind, &path, diag);
     }
     config
         .receivers
@@ -55,8 +56,12 @@ fn section<T>(components: &[Component<T>], role: Role, kind: fn(&T) -> &'static 
 
 fn id(id: &ComponentId, kind: &str, path: &str, diag: &mut Diagnostics) {
     // Two words for one type.
-    let is_kind =
-        id.kind == kind || (kind == "otlp" && path.starts_with("exporters.") && id.kind == "otlp_grpc");
+    let is_other_word = match kind {
+        "otlp" => id.kind == "otlp_grpc",
+        "prometheusremotewrite" => id.kind == "prometheus_remote_write",
+        _ => false,
+    };
+    let is_kind = id.kind == kind || (is_other_word && path.starts_with("exporters."));
     if !is_kind {
         diag.error(None, path, format!("these are the settings of `{kind}`"));
     } else if let Err(message) = ComponentId::parse(&id.to_string()) {
@@ -75,6 +80,9 @@ fn protocols(receiver: &Component<ReceiverConfig>, diag: &mut Diagnostics) {
         }
         if grpc.value.traces_url_path.is_some() {
             diag.error(None, path("grpc.traces_url_path"), "is a setting of http");
+        }
+        if grpc.value.metrics_url_path.is_some() {
+            diag.error(None, path("grpc.metrics_url_path"), "is a setting of http");
         }
     }
     if let Some(http) = &config.http

@@ -1,46 +1,81 @@
 //! `exporters`.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Scope, or};
+use super::client::{
+    ATTEMPT_MAX, ELAPSED_MAX, MILLISECOND, RetryDefaults, Scheme, WORKERS_MAX, queue, retry, tls,
+};
+use super::{Scope, or, prometheus, remote_write};
 use crate::catalog::Role;
 use crate::config::{
-    AwsXrayConfig, Component, DebugConfig, ExporterConfig, Field, LogLevelWord, OtlpExporterConfig,
-    QueueConfig, RetryConfig, Spanned,
+    AwsXrayConfig, Component, Config, DebugConfig, ExporterConfig, Field, LogLevelWord, OtlpExporterConfig,
+    Spanned,
 };
 use crate::error::Diagnostics;
 use crate::settings::{
-    AssumedRole, AwsXraySettings, ClientTls, Compression, DebugSettings, ExporterKind, ExporterSettings,
-    OtlpExporterSettings, QueueSettings, RetrySettings, Secret, Verbosity, XRAY_HOSTNAME_LENGTH_MAX,
-    XRAY_INSTANCE_ID_LENGTH_MAX, XRAY_RESOURCE_ARN_LENGTH_MAX, XrayMetadata, XrayTelemetrySettings,
+    AssumedRole, AwsXraySettings, Compression, DebugSettings, ExporterKind, MetricsExporterKind,
+    OtlpExporterSettings, PrometheusSettings, RemoteWriteSettings, Secret, Verbosity,
+    XRAY_HOSTNAME_LENGTH_MAX, XRAY_INSTANCE_ID_LENGTH_MAX, XRAY_RESOURCE_ARN_LENGTH_MAX, XrayMetadata,
+    XrayTelemetrySettings,
 };
 
-/// Requests in flight at a time: each holds a batch.
-const WORKERS_MAX: u64 = 256;
-/// Batches waiting: the memory limit ends it long before.
-const QUEUE_MAX: u64 = 1_000_000;
-/// A backend that takes longer is down.
-const ATTEMPT_MAX: Duration = Duration::from_secs(300);
-/// Spans older than a day are of no use; X-Ray takes none older than 30 days.
-const ELAPSED_MAX: Duration = Duration::from_secs(24 * 3600);
-const MILLISECOND: Duration = Duration::from_millis(1);
+/// An exporter, resolved, whatever it takes.
+#[derive(Debug, Clone)]
+pub(super) enum Resolved {
+    AwsXray(AwsXraySettings),
+    Otlp(OtlpExporterSettings),
+    Debug(DebugSettings),
+    RemoteWrite(Box<RemoteWriteSettings>),
+    Prometheus(PrometheusSettings),
+}
 
+impl Resolved {
+    /// What it is in a traces pipeline, or what to say.
+    pub(super) fn of_traces(self) -> Result<ExporterKind, String> {
+        match self {
+            Self::AwsXray(settings) => Ok(ExporterKind::AwsXray(settings)),
+            Self::Otlp(settings) => Ok(ExporterKind::Otlp(settings)),
+            Self::Debug(settings) => Ok(ExporterKind::Debug(settings)),
+            Self::RemoteWrite(_) | Self::Prometheus(_) => Err(
+                "takes metrics, and this is a traces pipeline; name it in the metrics pipeline".to_owned(),
+            ),
+        }
+    }
+
+    /// What it is in a metrics pipeline, or what to say.
+    pub(super) fn of_metrics(self) -> Result<MetricsExporterKind, String> {
+        match self {
+            Self::RemoteWrite(settings) => Ok(MetricsExporterKind::RemoteWrite(settings)),
+            Self::Prometheus(settings) => Ok(MetricsExporterKind::Prometheus(settings)),
+            Self::Otlp(settings) => Ok(MetricsExporterKind::Otlp(settings)),
+            Self::Debug(settings) => Ok(MetricsExporterKind::Debug(settings)),
+            Self::AwsXray(_) => {
+                Err("takes traces, and this is a metrics pipeline; name it in the traces pipeline".to_owned())
+            }
+        }
+    }
+}
+
+/// None only after an error.
 pub(super) fn resolve(
     exporter: &Component<ExporterConfig>,
+    config: &Config,
     diag: &mut Diagnostics,
-) -> Option<ExporterSettings> {
+) -> Option<Resolved> {
     let scope = Scope::of(Role::Exporter, exporter);
-    let kind = match &exporter.config {
-        ExporterConfig::AwsXray(config) => ExporterKind::AwsXray(awsxray(&scope, config, diag)),
-        ExporterConfig::Otlp(config) => ExporterKind::Otlp(otlp(&scope, config, diag)?),
-        ExporterConfig::Debug(config) => ExporterKind::Debug(debug(&scope, config, Verbosity::Basic, diag)),
-        ExporterConfig::Logging(config) => ExporterKind::Debug(debug(&scope, config, Verbosity::Basic, diag)),
-    };
-    Some(ExporterSettings {
-        id: exporter.id.value.to_string(),
-        kind,
+    Some(match &exporter.config {
+        ExporterConfig::AwsXray(written) => Resolved::AwsXray(awsxray(&scope, written, diag)),
+        ExporterConfig::Otlp(written) => Resolved::Otlp(otlp(&scope, written, diag)?),
+        ExporterConfig::Debug(written) | ExporterConfig::Logging(written) => {
+            Resolved::Debug(debug(&scope, written, Verbosity::Basic, diag))
+        }
+        ExporterConfig::RemoteWrite(written) => {
+            Resolved::RemoteWrite(Box::new(remote_write::resolve(&scope, written, config, diag)?))
+        }
+        ExporterConfig::Prometheus(written) => {
+            Resolved::Prometheus(prometheus::resolve(&scope, written, diag)?)
+        }
     })
 }
 
@@ -157,17 +192,12 @@ fn role(scope: &Scope, config: &AwsXrayConfig, diag: &mut Diagnostics) -> Option
         let message = "a role's ARN is wanted, as in `arn:aws:iam::111122223333:role/name`";
         diag.error(role_at, scope.path("role_arn"), message);
     }
-    // STS's own rule (API reference, AssumeRole).
-    let is_id = |id: &str| {
-        let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c);
-        (2..=1224).contains(&id.len()) && id.chars().all(is_allowed)
-    };
     match (&arn, &external_id) {
         (None, Some(_)) => {
             let message = "is for a role that is assumed, and there is no `role_arn`";
             diag.error(id_at, scope.path("external_id"), message);
         }
-        (Some(_), Some(id)) if !is_id(id) => {
+        (Some(_), Some(id)) if !is_external_id(id) => {
             let message = "has 2 to 1224 letters, digits and `_+=,.@:/-`";
             diag.error(id_at, scope.path("external_id"), message);
         }
@@ -181,8 +211,14 @@ fn role(scope: &Scope, config: &AwsXrayConfig, diag: &mut Diagnostics) -> Option
     })
 }
 
+/// STS's own rule (API reference, AssumeRole).
+pub(super) fn is_external_id(id: &str) -> bool {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c);
+    (2..=1224).contains(&id.len()) && id.chars().all(is_allowed)
+}
+
 /// `arn:PARTITION:iam::ACCOUNT:role/PATH/NAME`.
-fn is_role(arn: &str) -> bool {
+pub(super) fn is_role(arn: &str) -> bool {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let &["arn", partition, "iam", "", account, resource] = parts.as_slice() else {
         return false;
@@ -196,14 +232,14 @@ fn is_role(arn: &str) -> bool {
         && arn.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn not_empty(field: &Field<String>) -> Option<String> {
+pub(super) fn not_empty(field: &Field<String>) -> Option<String> {
     field
         .as_ref()
         .map(|field| field.value.clone())
         .filter(|value| !value.is_empty())
 }
 
-fn values(field: &Field<Vec<Spanned<String>>>) -> Vec<String> {
+pub(super) fn values(field: &Field<Vec<Spanned<String>>>) -> Vec<String> {
     field
         .as_ref()
         .map(|list| list.value.iter().map(|item| item.value.clone()).collect())
@@ -243,44 +279,14 @@ fn otlp(scope: &Scope, config: &OtlpExporterConfig, diag: &mut Diagnostics) -> O
     let timeout = (MILLISECOND..=ATTEMPT_MAX, Duration::from_secs(5));
     let settings = OtlpExporterSettings {
         authority: authority.clone().unwrap_or_default(),
-        tls: tls(scope, config, scheme, diag),
+        tls: tls(scope, &config.tls, scheme, diag),
         compression: or(&config.compression, Compression::Gzip),
         headers: headers(scope, config, diag),
         timeout: scope.duration(&config.timeout, "timeout", timeout, diag),
         queue: queue(scope, &config.sending_queue, diag),
-        retry: retry(scope, &config.retry_on_failure, diag),
+        retry: retry(scope, &config.retry_on_failure, RetryDefaults::OTLP, diag),
     };
     authority.map(|_| settings)
-}
-
-fn queue(scope: &Scope, config: &QueueConfig, diag: &mut Diagnostics) -> QueueSettings {
-    let scope = Scope {
-        path: scope.path("sending_queue"),
-        at: scope.at,
-    };
-    if let Some(enabled) = &config.enabled
-        && !enabled.value
-    {
-        let message =
-            "this version cannot do without the queue: batches wait in it while a request is under way";
-        diag.error(enabled.at, scope.path("enabled"), message);
-    }
-    QueueSettings {
-        num_consumers: scope.within(
-            &config.num_consumers,
-            "num_consumers",
-            (1..=WORKERS_MAX, 10),
-            diag,
-        ),
-        queue_size: scope.within(&config.queue_size, "queue_size", (1..=QUEUE_MAX, 1000), diag),
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scheme {
-    None,
-    Http,
-    Https,
 }
 
 /// The scheme and `host:port`.
@@ -308,39 +314,6 @@ fn split_scheme(endpoint: &str) -> Result<(Scheme, String), String> {
     match port.parse::<u16>() {
         Ok(1..) if !port.starts_with('+') => Ok((scheme, authority.to_owned())),
         Ok(_) | Err(_) => Err("the port is a number from 1 to 65535".to_owned()),
-    }
-}
-
-/// Upstream lets one of two contradicting settings win without a word; here they are refused.
-fn tls(scope: &Scope, config: &OtlpExporterConfig, scheme: Scheme, diag: &mut Diagnostics) -> ClientTls {
-    let ca_file = not_empty(&config.tls.ca_file).map(PathBuf::from);
-    let insecure = config.tls.insecure.as_ref();
-    let insecure_at = insecure.and_then(|field| field.at);
-    let wants = insecure.map(|field| field.value);
-    match (scheme, wants) {
-        (Scheme::Https, Some(true)) => {
-            let message = "the endpoint says https://, this says plain text; take one away";
-            diag.error(insecure_at, scope.path("tls.insecure"), message);
-        }
-        (Scheme::Http, Some(false)) => {
-            let message = "the endpoint says http://, which is plain text, this says TLS; take one away";
-            diag.error(insecure_at, scope.path("tls.insecure"), message);
-        }
-        (Scheme::None | Scheme::Http | Scheme::Https, _) => {}
-    }
-    let is_insecure = scheme == Scheme::Http || (scheme == Scheme::None && wants == Some(true));
-    if is_insecure && ca_file.is_some() {
-        let at = config.tls.ca_file.as_ref().and_then(|field| field.at);
-        diag.error(
-            at,
-            scope.path("tls.ca_file"),
-            "the connection is plain text, which needs no authorities; take one away",
-        );
-    }
-    if is_insecure {
-        ClientTls::Insecure
-    } else {
-        ClientTls::Secure { ca_file }
     }
 }
 
@@ -375,51 +348,6 @@ fn headers(scope: &Scope, config: &OtlpExporterConfig, diag: &mut Diagnostics) -
         }
     }
     config.headers.iter().map(|header| header.value.clone()).collect()
-}
-
-fn retry(scope: &Scope, config: &RetryConfig, diag: &mut Diagnostics) -> RetrySettings {
-    let scope = Scope {
-        path: scope.path("retry_on_failure"),
-        at: scope.at,
-    };
-    let pause = |default| {
-        (
-            MILLISECOND..=Duration::from_secs(3600),
-            Duration::from_secs(default),
-        )
-    };
-    let settings = RetrySettings {
-        enabled: or(&config.enabled, true),
-        initial_interval: scope.duration(&config.initial_interval, "initial_interval", pause(5), diag),
-        max_interval: scope.duration(&config.max_interval, "max_interval", pause(30), diag),
-        max_elapsed_time: scope.duration(
-            &config.max_elapsed_time,
-            "max_elapsed_time",
-            (Duration::ZERO..=ELAPSED_MAX, Duration::from_secs(300)),
-            diag,
-        ),
-        multiplier: or(&config.multiplier, 1.5),
-        randomization_factor: or(&config.randomization_factor, 0.5),
-    };
-    if let Some(multiplier) = &config.multiplier
-        && !(1.0..=100.0).contains(&multiplier.value)
-    {
-        diag.error(
-            multiplier.at,
-            scope.path("multiplier"),
-            format!("{} is not from 1 to 100", multiplier.value),
-        );
-    }
-    if let Some(factor) = &config.randomization_factor
-        && !(0.0..=1.0).contains(&factor.value)
-    {
-        diag.error(
-            factor.at,
-            scope.path("randomization_factor"),
-            format!("{} is not from 0 to 1", factor.value),
-        );
-    }
-    settings
 }
 
 fn debug(scope: &Scope, config: &DebugConfig, default: Verbosity, diag: &mut Diagnostics) -> DebugSettings {

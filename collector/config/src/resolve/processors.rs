@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::pipelines::Once;
 use super::sampling::tail_sampling;
 use super::{Reference, Scope, or};
 use crate::catalog::Role;
 use crate::config::{
-    BatchConfig, Component, MemoryLimiterConfig, ProcessorConfig, ResourceConfig, ResourceVerb,
+    BatchConfig, Component, MemoryLimiterConfig, ProcessorConfig, ResourceConfig, ResourceVerb, Signal,
 };
 use crate::error::Diagnostics;
 use crate::settings::{
@@ -15,8 +16,9 @@ use crate::settings::{
     TailSamplingSettings,
 };
 
-/// The order that has a meaning here.
-const ORDER: &str = "[memory_limiter, tail_sampling, batch, resource]";
+/// The orders that have a meaning here.
+const ORDER_OF_TRACES: &str = "[memory_limiter, tail_sampling, batch, resource]";
+const ORDER_OF_METRICS: &str = "[memory_limiter, batch, resource]";
 /// 1 TiB: more is a mistake in the unit.
 const LIMIT_MIB_MAX: u64 = 1024 * 1024;
 /// The limit of the first seed's configuration.
@@ -47,16 +49,25 @@ pub(super) struct Processors {
 }
 
 /// A processor, resolved.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Resolved {
     MemoryLimiter(MemoryLimiterSettings),
-    TailSampling(TailSamplingSettings),
+    TailSampling(Box<TailSamplingSettings>),
     Batch(BatchSettings),
     Resource(Vec<ResourceAction>),
 }
 
 /// Resolves the processors of a pipeline and checks that their order is the one that is built.
-pub(super) fn in_order(processors: &[Reference<'_, ProcessorConfig>], diag: &mut Diagnostics) -> Processors {
+pub(super) fn in_order<'c>(
+    processors: &[Reference<'c, ProcessorConfig>],
+    signal: Signal,
+    resolved: &mut Once<'c, Resolved>,
+    diag: &mut Diagnostics,
+) -> Processors {
+    let order = match signal {
+        Signal::Traces => ORDER_OF_TRACES,
+        Signal::Metrics => ORDER_OF_METRICS,
+    };
     let mut found = Processors::default();
     let mut last = 0;
     let mut seen = BTreeMap::new();
@@ -68,15 +79,27 @@ pub(super) fn in_order(processors: &[Reference<'_, ProcessorConfig>], diag: &mut
             let message = format!("`{first}` and `{id}`: this version has one `{kind}`");
             diag.error(reference.at, &reference.path, message);
         }
+        let is_of_traces = matches!(processor.config, ProcessorConfig::TailSampling(_));
+        if signal == Signal::Metrics && is_of_traces {
+            let message = format!("`{id}` decides about traces, and this is a metrics pipeline; take it out");
+            diag.error(reference.at, &reference.path, message);
+        }
         let stage = stage(&processor.config);
-        if stage < last {
-            let message = format!("`{id}` stands too late; the order is {ORDER}, and each may be left out");
+        if stage < last && !(signal == Signal::Metrics && is_of_traces) {
+            let message = format!("`{id}` stands too late; the order is {order}, and each may be left out");
             diag.error(reference.at, &reference.path, message);
         }
         last = last.max(stage);
-        match resolve(processor, diag) {
+        match resolved.get(id, || resolve(processor, diag)) {
             Some(Resolved::MemoryLimiter(settings)) => found.memory_limiter = Some(settings),
-            Some(Resolved::TailSampling(settings)) => found.tail_sampling = Some(settings),
+            Some(Resolved::TailSampling(settings)) if signal == Signal::Traces => {
+                found.tail_sampling = Some(*settings);
+            }
+            Some(Resolved::TailSampling(_)) => {
+                let message =
+                    format!("`{id}` decides about traces, and this is a metrics pipeline; take it out");
+                diag.error(reference.at, &reference.path, message);
+            }
             Some(Resolved::Batch(settings)) => found.batch = Some(settings),
             Some(Resolved::Resource(actions)) => found.resource.extend(actions),
             None => {}
@@ -101,7 +124,7 @@ pub(super) fn resolve(processor: &Component<ProcessorConfig>, diag: &mut Diagnos
             memory_limiter(&scope, config, diag).map(Resolved::MemoryLimiter)
         }
         ProcessorConfig::TailSampling(config) => {
-            tail_sampling(&scope, config, diag).map(Resolved::TailSampling)
+            tail_sampling(&scope, config, diag).map(|settings| Resolved::TailSampling(Box::new(settings)))
         }
         ProcessorConfig::Batch(config) => Some(Resolved::Batch(batch(&scope, config, diag))),
         ProcessorConfig::Resource(config) => resource(&scope, config, diag).map(Resolved::Resource),

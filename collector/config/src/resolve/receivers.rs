@@ -18,11 +18,11 @@ const TRACES_PATH: &str = "/v1/traces";
 const METRICS_PATH: &str = "/v1/metrics";
 
 /// The one receiver of the pipeline.
-pub(super) fn one(
-    receivers: &[Reference<'_, ReceiverConfig>],
+pub(super) fn one<'c>(
+    receivers: &[Reference<'c, ReceiverConfig>],
     pipeline: &PipelineConfig,
     diag: &mut Diagnostics,
-) -> Option<OtlpReceiverSettings> {
+) -> Option<&'c Component<ReceiverConfig>> {
     let path = format!("service.pipelines.{}.receivers", pipeline.id.value);
     let [receiver, more @ ..] = receivers else {
         if pipeline.receivers.is_empty() {
@@ -41,7 +41,7 @@ pub(super) fn one(
         );
         diag.error(more.at, &more.path, message);
     }
-    resolve(receiver.component, diag)
+    Some(receiver.component)
 }
 
 pub(super) fn resolve(
@@ -103,21 +103,32 @@ fn server(
         // Within bounds, or refused above.
         (mib, _) => mib.saturating_mul(MIB),
     };
-    let traces_url_path = match &config.traces_url_path {
-        None => TRACES_PATH.to_owned(),
+    let mut url_path = |field: &Field<String>, key: &str, default: &str| match field {
+        None => default.to_owned(),
         Some(path) => {
             if path.value.is_empty() || path.value.contains(['?', '#', ' ']) {
-                let message = "write a path, for example `/v1/traces`";
-                diag.error(path.at, scope.path("traces_url_path"), message);
+                let message = format!("write a path, for example `{default}`");
+                diag.error(path.at, scope.path(key), message);
             }
             // Upstream adds the slash too.
             format!("/{}", path.value.trim_start_matches('/'))
         }
     };
+    let traces_url_path = url_path(&config.traces_url_path, "traces_url_path", TRACES_PATH);
+    let metrics_url_path = url_path(&config.metrics_url_path, "metrics_url_path", METRICS_PATH);
+    if traces_url_path == metrics_url_path {
+        let at = config
+            .metrics_url_path
+            .as_ref()
+            .or(config.traces_url_path.as_ref());
+        let at = at.and_then(|path| path.at).or(scope.at);
+        let message = "is the path of traces as well; give each its own";
+        diag.error(at, scope.path("metrics_url_path"), message);
+    }
     Some(OtlpServerSettings {
         endpoint,
         max_request_bytes,
         traces_url_path,
-        metrics_url_path: METRICS_PATH.to_owned(),
+        metrics_url_path,
     })
 }

@@ -2,13 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::pipelines::Lines;
 use super::{Scope, address, or};
 use crate::catalog::Role;
 use crate::config::{
-    Config, ExtensionConfig, MetricsConfig, MetricsLevel, PrometheusConfig, ReceiverConfig, Spanned,
+    Config, ExporterConfig, ExtensionConfig, MetricsConfig, MetricsLevel, PrometheusConfig, ReceiverConfig,
+    Spanned,
 };
 use crate::error::{Diagnostics, Position};
-use crate::settings::{LogEncoding, LogLevel, LogSettings, OtlpReceiverSettings, TelemetrySettings};
+use crate::settings::{LogEncoding, LogLevel, LogSettings, MetricsExporterKind, TelemetrySettings};
 
 /// Upstream's.
 const METRICS_PORT: u16 = 8888;
@@ -92,11 +94,14 @@ fn health(config: &Config, diag: &mut Diagnostics) -> Option<SocketAddr> {
             }
             continue;
         };
+        let check = match &extension.config {
+            ExtensionConfig::HealthCheck(check) => check,
+            ExtensionConfig::SigV4(_) => continue,
+        };
         started += 1;
         if started > 1 {
             diag.error(id.at, path, "this version has one `health_check`");
         }
-        let ExtensionConfig::HealthCheck(check) = &extension.config;
         if let Some(endpoint) = &check.endpoint {
             health = address::listen(&endpoint.value)
                 .map_err(|message| {
@@ -108,18 +113,24 @@ fn health(config: &Config, diag: &mut Diagnostics) -> Option<SocketAddr> {
     health
 }
 
+/// The path of a server's address, the address, and where it stands.
+type Server = (String, SocketAddr, Option<Position>);
+
 /// Two servers on one port: the second would fail to start, and which one that is depends on the order.
 pub(super) fn distinct_addresses(
     config: &Config,
-    otlp: Option<&OtlpReceiverSettings>,
+    lines: &Lines,
     telemetry: &TelemetrySettings,
     diag: &mut Diagnostics,
 ) {
-    let mut servers: Vec<(String, SocketAddr, Option<Position>)> = Vec::new();
-    let health_at = config.extensions.iter().find_map(|extension| {
-        let ExtensionConfig::HealthCheck(check) = &extension.config;
-        check.endpoint.as_ref().and_then(|endpoint| endpoint.at)
-    });
+    let mut servers: Vec<Server> = Vec::new();
+    let health_at = config
+        .extensions
+        .iter()
+        .find_map(|extension| match &extension.config {
+            ExtensionConfig::HealthCheck(check) => check.endpoint.as_ref().and_then(|endpoint| endpoint.at),
+            ExtensionConfig::SigV4(_) => None,
+        });
     servers.push((
         "extensions.health_check.endpoint".to_owned(),
         telemetry.health,
@@ -133,6 +144,25 @@ pub(super) fn distinct_addresses(
             readers.and_then(|readers| readers.at),
         ));
     }
+    servers.extend(receivers(config, lines));
+    servers.extend(pages(config, lines));
+    for (index, (path, address, at)) in servers.iter().enumerate() {
+        for (other, taken, taken_at) in &servers[..index] {
+            if address::collide(*address, *taken) {
+                // One of the two may be a default, which stands nowhere.
+                diag.error(
+                    at.or(*taken_at),
+                    path,
+                    format!("{address} is taken by {other} ({taken})"),
+                );
+            }
+        }
+    }
+}
+
+/// The servers of the OTLP receiver.
+fn receivers(config: &Config, lines: &Lines) -> Vec<Server> {
+    let mut servers = Vec::new();
     let receiver = config.service.pipelines.first().and_then(|pipeline| {
         let id = pipeline.receivers.first()?;
         config
@@ -140,7 +170,7 @@ pub(super) fn distinct_addresses(
             .iter()
             .find(|receiver| receiver.id.value == id.value)
     });
-    if let (Some(otlp), Some(receiver)) = (otlp, receiver) {
+    if let (Some(otlp), Some(receiver)) = (&lines.otlp, receiver) {
         let ReceiverConfig::Otlp(written) = &receiver.config;
         let both = [
             ("grpc", &otlp.grpc, &written.grpc),
@@ -156,16 +186,31 @@ pub(super) fn distinct_addresses(
             servers.push((path, settings.endpoint, at));
         }
     }
-    for (index, (path, address, at)) in servers.iter().enumerate() {
-        for (other, taken, taken_at) in &servers[..index] {
-            if address::collide(*address, *taken) {
-                // One of the two may be a default, which stands nowhere.
-                diag.error(
-                    at.or(*taken_at),
-                    path,
-                    format!("{address} is taken by {other} ({taken})"),
-                );
-            }
+    servers
+}
+
+/// The servers of the `prometheus` exporters.
+fn pages(config: &Config, lines: &Lines) -> Vec<Server> {
+    let exporters = lines.metrics.iter().flat_map(|metrics| &metrics.exporters);
+    let pages = exporters.filter_map(|exporter| match &exporter.kind {
+        MetricsExporterKind::Prometheus(page) => {
+            let written = config.exporters.iter().find_map(|written| match &written.config {
+                ExporterConfig::Prometheus(page) if written.id.value.to_string() == exporter.id => {
+                    page.endpoint.as_ref()
+                }
+                ExporterConfig::Prometheus(_)
+                | ExporterConfig::RemoteWrite(_)
+                | ExporterConfig::AwsXray(_)
+                | ExporterConfig::Otlp(_)
+                | ExporterConfig::Debug(_)
+                | ExporterConfig::Logging(_) => None,
+            });
+            let at = written.and_then(|endpoint| endpoint.at);
+            Some((format!("exporters.{}.endpoint", exporter.id), page.endpoint, at))
         }
-    }
+        MetricsExporterKind::RemoteWrite(_)
+        | MetricsExporterKind::Otlp(_)
+        | MetricsExporterKind::Debug(_) => None,
+    });
+    pages.collect()
 }

@@ -49,7 +49,7 @@ pub struct TranslationSettings {
     pub namespace: Option<String>,
     /// `translation_strategy`, or the older `add_metric_suffixes`. Default with suffixes, as upstream.
     pub strategy: TranslationStrategy,
-    /// `tracepipe.label_underscores`. Default preserve, as upstream.
+    /// `tracepipe.label_underscores`. Default collapse, as upstream.
     pub label_underscores: LabelUnderscores,
     /// `resource_constant_labels`, or the older `resource_to_telemetry_conversion`. Default none, as upstream.
     pub promote: ResourcePromotion,
@@ -71,10 +71,11 @@ pub enum TranslationStrategy {
 /// What becomes of several characters in a row that a label's name cannot have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LabelUnderscores {
-    /// One `_` each, as the OpenTelemetry Collector: `a..b` is `a__b`.
-    Preserve,
-    /// One `_` for all, as Prometheus: `a..b` is `a_b`.
+    /// One `_` for all, as the OpenTelemetry Collector v0.161.0 without its gate
+    /// `pkg.translator.prometheus.PermissiveLabelSanitization`, and as Prometheus: `a..b` is `a_b`.
     Collapse,
+    /// One `_` each, as with that gate: `a..b` is `a__b`.
+    Preserve,
 }
 
 /// Which resource attributes become labels of every series.
@@ -104,7 +105,7 @@ pub enum ResourcePromotion {
 /// how much), and in requests by [`Self::queue_size`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct RemoteWriteSettings {
-    /// An `http` or `https` URL with a host, without credentials, query or fragment.
+    /// An `http` or `https` URL with a host, perhaps a port, path and query; without credentials or a fragment.
     pub endpoint: String,
     /// `auth.authenticator`: the `sigv4auth` extension that it names. None: requests are not signed.
     pub auth: Option<SigV4Settings>,
@@ -130,8 +131,8 @@ pub struct RemoteWriteSettings {
     pub metadata_interval: Duration,
     /// One attempt may take this long. Default 30 s, as Prometheus; upstream's is 5 s.
     pub timeout: Duration,
-    /// `remote_write_queue.num_consumers`: requests in flight at a time. Each series belongs to one of them, so that its
-    /// samples stay in order. From 1 to 64, default 5, as upstream.
+    /// `max_batch_request_parallelism`, else `remote_write_queue.num_consumers`: requests in flight at a time. Each series
+    /// belongs to one of them, so that its samples stay in order. From 1 to 64, default 5, as upstream.
     pub shards: u64,
     /// `remote_write_queue.queue_size`: most requests waiting. Default 10000, as upstream; the bound in bytes ends it
     /// long before.
@@ -140,10 +141,11 @@ pub struct RemoteWriteSettings {
     pub max_batch_size_bytes: u64,
     /// `tracepipe.max_samples_per_send`: most samples of a request; a native histogram is one. Default 2000, as Prometheus.
     pub max_samples_per_send: u64,
-    /// `tracepipe.batch_send_deadline`: a sample waits at most this long for others to share its request. Default 1 s.
+    /// `tracepipe.batch_send_deadline`: a sample waits at most this long for others to share its request. Default 5 s, as
+    /// Prometheus.
     pub batch_send_deadline: Duration,
-    /// `retry_on_failure`. Defaults: first pause 50 ms, as upstream; longest pause 5 s, as Prometheus; no end, because
-    /// [`Self::sample_age_limit`] is one.
+    /// `retry_on_failure`. Defaults: first pause 50 ms, as upstream; longest pause 5 s, as Prometheus; drawn from the whole
+    /// range (a factor of 1); no end, because [`Self::sample_age_limit`] is one.
     pub retry: RetrySettings,
     /// `tracepipe.bisect`: a request that is refused for good is halved until what is wrong is alone. Default true.
     pub bisect: bool,

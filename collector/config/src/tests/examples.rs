@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{SMALLEST, load_text};
 use crate::*;
 
-fn example(name: &str) -> String {
+pub(super) fn example(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples");
     std::fs::read_to_string(folder.join(name)).unwrap()
 }
@@ -158,22 +158,66 @@ fn the_otlp_example_differs_from_the_first_seed_in_its_exporter_only() {
     assert_eq!(loaded.warnings, []);
 }
 
-/// The second seed's configuration as it stands in the document.
-const SEED2: &str = include_str!("../../testdata/errors/seed2.yaml");
-
 #[test]
-fn the_second_seed_is_refused_for_its_metrics_only() {
-    let errors = load_text(SEED2).unwrap_err();
-    let errors: Vec<String> = errors.errors().iter().map(ToString::to_string).collect();
-    assert_eq!(
-        errors,
-        [
-            "collector.yaml:16:3: exporters.prometheus: `prometheus` is a component of the OpenTelemetry Collector that \
-             tracepipe does not have; supported exporters: awsxray, otlp, otlp_grpc, debug, logging",
-            "collector.yaml:26:5: service.pipelines.metrics: this version has no metrics pipeline; it has one `traces` \
-             pipeline",
-        ]
-    );
+fn the_second_seed_runs_as_it_is() {
+    let loaded = load_text(&example("seed2.yaml")).unwrap();
+    assert_eq!(loaded.warnings, []);
+    let detailed = DebugSettings {
+        verbosity: Verbosity::Detailed,
+        sampling_initial: 2,
+        sampling_thereafter: 1,
+    };
+    let batch = Some(BatchSettings {
+        timeout: Duration::from_secs(1),
+        send_batch_size: 1024,
+        send_batch_max_size: 0,
+    });
+    let xray = AwsXraySettings {
+        region: Some("us-east-1".to_owned()),
+        ..AwsXraySettings::default()
+    };
+    let exporter = |id: &str, kind| ExporterSettings {
+        id: id.to_owned(),
+        kind,
+    };
+    let of_metrics = |id: &str, kind| MetricsExporterSettings {
+        id: id.to_owned(),
+        kind,
+    };
+    let page = PrometheusSettings {
+        endpoint: "0.0.0.0:8889".parse().unwrap(),
+        translation: TranslationSettings {
+            namespace: None,
+            strategy: TranslationStrategy::UnderscoreEscapingWithSuffixes,
+            label_underscores: LabelUnderscores::Collapse,
+            promote: ResourcePromotion::None,
+            scope_info: true,
+        },
+        const_labels: vec![],
+        send_timestamps: false,
+        metric_expiration: Duration::from_secs(300),
+        enable_open_metrics: false,
+        max_series: 100_000,
+    };
+    let expected = Settings {
+        tail_sampling: None,
+        batch: batch.clone(),
+        resource: vec![],
+        exporters: vec![
+            exporter("awsxray", ExporterKind::AwsXray(xray)),
+            exporter("logging", ExporterKind::Debug(detailed.clone())),
+        ],
+        metrics: Some(MetricsSettings {
+            batch,
+            resource: vec![],
+            exporters: vec![
+                of_metrics("prometheus", MetricsExporterKind::Prometheus(page)),
+                of_metrics("logging", MetricsExporterKind::Debug(detailed)),
+            ],
+        }),
+        ..seed1()
+    };
+    assert_eq!(loaded.settings, expected);
 }
 
 #[test]

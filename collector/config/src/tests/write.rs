@@ -72,7 +72,7 @@ fn most_generated_configurations_are_accepted_or_the_property_says_little() {
             config.resolve().is_ok()
         })
         .count();
-    assert!(accepted > 130, "{accepted} of 400");
+    assert!(accepted > 90, "{accepted} of 400");
 }
 
 /// What the operator builds, in short.

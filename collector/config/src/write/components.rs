@@ -1,11 +1,14 @@
 //! Each component's settings under upstream's keys.
 
+use super::metrics;
 use super::sampling::tail_sampling;
 use super::yaml::{Map, ToYaml, Yaml};
 use crate::config::{
-    AwsXrayConfig, DebugConfig, ExporterConfig, ExtensionConfig, OtlpExporterConfig, OtlpServerConfig,
-    ProcessorConfig, PrometheusConfig, ReceiverConfig, ResourceActionConfig,
+    AwsXrayConfig, ClientTlsConfig, DebugConfig, ExporterConfig, ExtensionConfig, OtlpExporterConfig,
+    OtlpServerConfig, ProcessorConfig, PrometheusConfig, QueueConfig, ReceiverConfig, ResourceActionConfig,
+    RetryConfig, Spanned,
 };
+use crate::settings::Secret;
 
 pub(super) fn receiver(config: &ReceiverConfig) -> Map {
     let ReceiverConfig::Otlp(config) = config;
@@ -14,7 +17,8 @@ pub(super) fn receiver(config: &ReceiverConfig) -> Map {
             .field("endpoint", &config.endpoint)
             .field("max_recv_msg_size_mib", &config.max_recv_msg_size_mib)
             .field("max_request_body_size", &config.max_request_body_size)
-            .field("traces_url_path", &config.traces_url_path);
+            .field("traces_url_path", &config.traces_url_path)
+            .field("metrics_url_path", &config.metrics_url_path);
         Yaml::Map(map)
     };
     let protocols = Map::default()
@@ -58,6 +62,8 @@ pub(super) fn exporter(config: &ExporterConfig) -> Map {
         ExporterConfig::AwsXray(config) => awsxray(config),
         ExporterConfig::Otlp(config) => otlp(config),
         ExporterConfig::Debug(config) | ExporterConfig::Logging(config) => debug(config),
+        ExporterConfig::RemoteWrite(config) => metrics::remote_write(config),
+        ExporterConfig::Prometheus(config) => metrics::prometheus(config),
     }
 }
 
@@ -88,34 +94,44 @@ fn awsxray(config: &AwsXrayConfig) -> Map {
 }
 
 fn otlp(config: &OtlpExporterConfig) -> Map {
-    let tls = Map::default()
-        .field("insecure", &config.tls.insecure)
-        .field("ca_file", &config.tls.ca_file);
-    let headers = config.headers.iter().fold(Map::default(), |map, header| {
-        let (name, value) = &header.value;
-        map.maybe(name, Some(Yaml::Text(value.expose().to_owned())))
-    });
-    let queue = &config.sending_queue;
-    let queue = Map::default()
-        .field("enabled", &queue.enabled)
-        .field("num_consumers", &queue.num_consumers)
-        .field("queue_size", &queue.queue_size);
-    let retry = &config.retry_on_failure;
-    let retry = Map::default()
-        .field("enabled", &retry.enabled)
-        .field("initial_interval", &retry.initial_interval)
-        .field("max_interval", &retry.max_interval)
-        .field("max_elapsed_time", &retry.max_elapsed_time)
-        .field("multiplier", &retry.multiplier)
-        .field("randomization_factor", &retry.randomization_factor);
     Map::default()
         .field("endpoint", &config.endpoint)
-        .filled("tls", tls)
+        .filled("tls", tls(&config.tls))
         .field("compression", &config.compression)
-        .filled("headers", headers)
+        .filled("headers", headers(&config.headers))
         .field("timeout", &config.timeout)
-        .filled("sending_queue", queue)
-        .filled("retry_on_failure", retry)
+        .filled("sending_queue", queue(&config.sending_queue))
+        .filled("retry_on_failure", retry(&config.retry_on_failure))
+}
+
+pub(super) fn tls(config: &ClientTlsConfig) -> Map {
+    Map::default()
+        .field("insecure", &config.insecure)
+        .field("ca_file", &config.ca_file)
+}
+
+pub(super) fn headers(headers: &[Spanned<(String, Secret)>]) -> Map {
+    headers.iter().fold(Map::default(), |map, header| {
+        let (name, value) = &header.value;
+        map.maybe(name, Some(Yaml::Text(value.expose().to_owned())))
+    })
+}
+
+pub(super) fn queue(config: &QueueConfig) -> Map {
+    Map::default()
+        .field("enabled", &config.enabled)
+        .field("num_consumers", &config.num_consumers)
+        .field("queue_size", &config.queue_size)
+}
+
+pub(super) fn retry(config: &RetryConfig) -> Map {
+    Map::default()
+        .field("enabled", &config.enabled)
+        .field("initial_interval", &config.initial_interval)
+        .field("max_interval", &config.max_interval)
+        .field("max_elapsed_time", &config.max_elapsed_time)
+        .field("multiplier", &config.multiplier)
+        .field("randomization_factor", &config.randomization_factor)
 }
 
 fn debug(config: &DebugConfig) -> Map {
@@ -127,8 +143,10 @@ fn debug(config: &DebugConfig) -> Map {
 }
 
 pub(super) fn extension(config: &ExtensionConfig) -> Map {
-    let ExtensionConfig::HealthCheck(config) = config;
-    Map::default().field("endpoint", &config.endpoint)
+    match config {
+        ExtensionConfig::HealthCheck(config) => Map::default().field("endpoint", &config.endpoint),
+        ExtensionConfig::SigV4(config) => metrics::sigv4(config),
+    }
 }
 
 /// One of `service.telemetry.metrics.readers`.

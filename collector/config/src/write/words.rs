@@ -2,7 +2,10 @@
 
 use super::yaml::{ToYaml, Yaml, double};
 use crate::config::{LogLevelWord, MetricsLevel, ResourceVerb};
-use crate::settings::{AttributeValue, Compression, LogEncoding, LogLevel, StatusCode, Verbosity};
+use crate::settings::{
+    AttributeValue, Compression, LabelUnderscores, LogEncoding, LogLevel, StatusCode, TranslationStrategy,
+    Verbosity,
+};
 
 fn token(word: &str) -> Yaml {
     Yaml::Token(word.to_owned())
@@ -98,6 +101,24 @@ impl ToYaml for MetricsLevel {
             MetricsLevel::Basic => "basic",
             MetricsLevel::Normal => "normal",
             MetricsLevel::Detailed => "detailed",
+        })
+    }
+}
+
+impl ToYaml for TranslationStrategy {
+    fn to_yaml(&self) -> Yaml {
+        token(match self {
+            TranslationStrategy::UnderscoreEscapingWithSuffixes => "UnderscoreEscapingWithSuffixes",
+            TranslationStrategy::UnderscoreEscapingWithoutSuffixes => "UnderscoreEscapingWithoutSuffixes",
+        })
+    }
+}
+
+impl ToYaml for LabelUnderscores {
+    fn to_yaml(&self) -> Yaml {
+        token(match self {
+            LabelUnderscores::Collapse => "collapse",
+            LabelUnderscores::Preserve => "preserve",
         })
     }
 }

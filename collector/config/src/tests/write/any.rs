@@ -1,6 +1,7 @@
 //! Any [`Config`]: every type, every field set or not, texts of every kind. Numbers lie mostly within bounds, so that
 //! many configurations are accepted.
 
+mod metrics;
 mod sampling;
 
 use std::time::Duration;
@@ -100,9 +101,12 @@ fn receiver() -> BoxedStrategy<Component<ReceiverConfig>> {
             endpoint().prop_map(Spanned::from),
             field(number()),
             field(number()),
-            field(text()),
+            (
+                field(prop_oneof![30 => "/?v1/t[a-z$]{1,9}", 1 => text()]),
+                field(prop_oneof![30 => "/?v1/m[a-z$]{1,9}", 1 => text()]),
+            ),
         )
-            .prop_map(move |(endpoint, mib, bytes, path)| {
+            .prop_map(move |(endpoint, mib, bytes, (path, other))| {
                 let mut server = OtlpServerConfig {
                     endpoint: Some(endpoint),
                     ..OtlpServerConfig::default()
@@ -112,6 +116,7 @@ fn receiver() -> BoxedStrategy<Component<ReceiverConfig>> {
                 } else {
                     server.max_request_body_size = bytes;
                     server.traces_url_path = path;
+                    server.metrics_url_path = other;
                 }
                 server
             })
@@ -426,22 +431,29 @@ pub(super) fn config() -> BoxedStrategy<Config> {
         vec(receiver(), 1..2),
         processors(),
         vec(exporter(), 1..3),
-        vec(component(&["health_check"], check), 0..2),
+        (vec(component(&["health_check"], check), 0..2), metrics::signers()),
         telemetry(),
         // What the pipeline forgets, and another pipeline.
-        (any::<[bool; 4]>(), of(id(&["traces"]))),
+        (
+            any::<[bool; 4]>(),
+            of(id(&["traces"])),
+            vec(metrics::exporter(), 0..2),
+        ),
     );
     parts
         .prop_map(
-            |(receivers, processors, exporters, extensions, telemetry, (rare, other))| {
+            |(receivers, processors, exporters, (checks, signers), telemetry, (rare, other, of_metrics))| {
                 let config = Config {
                     receivers,
                     processors,
                     exporters,
-                    extensions,
+                    extensions: checks.into_iter().chain(signers).collect(),
                     ..Config::default()
                 };
                 let mut config = config.with_traces_pipeline();
+                if !of_metrics.is_empty() {
+                    config = config.with_metrics_pipeline(of_metrics);
+                }
                 config.service.telemetry = telemetry;
                 if rare == [true; 4] {
                     config.service.pipelines[0].processors.pop();
