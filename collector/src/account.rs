@@ -6,7 +6,10 @@
 //!
 //! Each term is counted where it happens and none is computed from the others, so the sums can fail. [`Account`] is
 //! one snapshot: the ingest owner fills in its half and sends it down the channel behind every span it has released,
-//! the export owner adds its half when it arrives (see `pipeline.rs`).
+//! the export owner adds its half when it arrives (see `pipeline.rs`). Metrics have an account of their own
+//! (`account/metrics.rs`), of the same moment.
+
+mod metrics;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,6 +18,16 @@ use tracepipe_otlp::SpanDefect;
 use tracepipe_sampling::SamplingStats;
 
 use crate::decision_log::LogFigures;
+pub use metrics::{MetricsAccount, MetricsExporterAccount, MetricsIngestAccount};
+
+/// What a request carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Spans.
+    Traces,
+    /// Data points.
+    Metrics,
+}
 
 /// How a request came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +91,22 @@ pub struct TransportAccount {
     pub accepted: Requests,
 }
 
+impl TransportAccount {
+    /// A request has been read, `bytes` of it.
+    fn receive(&mut self, bytes: u64) {
+        self.received.add(bytes);
+    }
+
+    /// What became of the request that [`Self::receive`] was told of.
+    fn finish(&mut self, bytes: u64, outcome: Outcome) {
+        match outcome {
+            Outcome::Accepted => self.accepted.add(bytes),
+            Outcome::Refused(reason) => self.refused.entry(reason).or_default().add(bytes),
+            Outcome::Malformed(reason) => self.malformed.entry(reason).or_default().add(bytes),
+        }
+    }
+}
+
 /// The ingest owner's half of the account.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct IngestAccount {
@@ -106,17 +135,12 @@ pub struct IngestAccount {
 impl IngestAccount {
     /// A request has been read, `bytes` of it.
     pub fn receive(&mut self, transport: Transport, bytes: u64) {
-        self.transport(transport).received.add(bytes);
+        self.transport(transport).receive(bytes);
     }
 
     /// What became of the request that [`Self::receive`] was told of.
     pub fn finish(&mut self, transport: Transport, bytes: u64, outcome: Outcome) {
-        let transport = self.transport(transport);
-        match outcome {
-            Outcome::Accepted => transport.accepted.add(bytes),
-            Outcome::Refused(reason) => transport.refused.entry(reason).or_default().add(bytes),
-            Outcome::Malformed(reason) => transport.malformed.entry(reason).or_default().add(bytes),
-        }
+        self.transport(transport).finish(bytes, outcome);
     }
 
     /// `spans` of a trace that the policy of this index kept were handed on.
@@ -135,7 +159,7 @@ impl IngestAccount {
     }
 }
 
-/// What one exporter did with the kept spans.
+/// What one exporter did with the kept spans; with data points, of an exporter of metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExporterAccount {
     /// The exporter's name in the configuration.
@@ -232,8 +256,10 @@ pub struct Account {
     pub ingest: IngestAccount,
     /// The sampler's own figures at the same moment.
     pub sampling: SamplingFigures,
-    /// One for each exporter, in the order of the configuration.
+    /// One for each exporter of spans, in the order of the configuration.
     pub exporters: Vec<ExporterAccount>,
+    /// Of the metrics pipeline, if there is one.
+    pub metrics: Option<MetricsAccount>,
 }
 
 /// What the tail sampler reports beside the account.

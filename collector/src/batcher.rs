@@ -9,8 +9,24 @@ use tracepipe_config::{AttributeValue, BatchSettings, ResourceAction, ResourceOp
 use tracepipe_otlp::TraceId;
 use tracepipe_otlp::edit::{ResourceEdit, ResourceEditOp, Value};
 
+use crate::account::Signal;
 use crate::ingest::SampledTraces;
 use crate::limiter::Held;
+
+/// What the exporters of one pipeline share and their queues hold.
+pub trait Batch: 'static {
+    /// What its requests carry.
+    const SIGNAL: Signal;
+
+    /// Spans or data points.
+    fn items(&self) -> u64;
+
+    /// Bytes that it holds.
+    fn bytes(&self) -> u64;
+
+    /// Encoded requests: one after the other they are one (concatenated messages merge; Protocol Buffers, "Last One Wins").
+    fn pieces(&self) -> impl ExactSizeIterator<Item = &Bytes>;
+}
 
 /// What the exporters share: whole traces, encoded once. They lie where they were written when they left the store: a
 /// batch is never copied together.
@@ -71,15 +87,25 @@ pub struct Batcher {
 // === impl SpanBatch ===
 
 impl SpanBatch {
-    /// Encoded `ExportTraceServiceRequest`s: one after the other they are one with all traces of the batch
-    /// (concatenated messages merge; Protocol Buffers, "Last One Wins").
-    pub fn pieces(&self) -> impl ExactSizeIterator<Item = &Bytes> {
-        self.pieces.iter().map(|piece| &piece.spans)
-    }
-
     /// The bytes of one of its traces.
     pub fn spans_of(&self, trace: &TraceInBatch) -> &[u8] {
         &self.pieces[trace.piece].spans[trace.range.clone()]
+    }
+}
+
+impl Batch for SpanBatch {
+    const SIGNAL: Signal = Signal::Traces;
+
+    fn items(&self) -> u64 {
+        self.span_count
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes as u64
+    }
+
+    fn pieces(&self) -> impl ExactSizeIterator<Item = &Bytes> {
+        self.pieces.iter().map(|piece| &piece.spans)
     }
 }
 

@@ -6,6 +6,7 @@
 //! them), `tracepipe_*` for the rest.
 
 mod exporters;
+mod metrics;
 mod sampling;
 
 use std::fmt::Write;
@@ -44,12 +45,7 @@ pub fn account_text(account: &Account) -> String {
 
 fn account_into(text: &mut Exposition, account: &Account) {
     let ingest = &account.ingest;
-    for (unit, figure) in [
-        ("requests", (|r| r.count) as fn(&Requests) -> u64),
-        ("request_bytes", |r| r.bytes),
-    ] {
-        requests_into(text, account, unit, figure);
-    }
+    requests_into(text, "tracepipe", [&ingest.grpc, &ingest.http]);
     text.family(
         "tracepipe_spans_accepted",
         "counter",
@@ -107,15 +103,32 @@ fn account_into(text: &mut Exposition, account: &Account) {
     for (policy, count) in account.sampling.policies.iter().zip(&ingest.kept) {
         text.sample("tracepipe_spans_kept", &[("policy", policy)], *count);
     }
-    exporters_into(text, &account.exporters);
+    exporters_into(text, account);
+    if let Some(metrics) = &account.metrics {
+        metrics::into(text, metrics);
+    }
 }
 
-fn requests_into(text: &mut Exposition, account: &Account, unit: &str, figure: fn(&Requests) -> u64) {
-    let transports: [(Transport, &TransportAccount); 2] = [
-        (Transport::Grpc, &account.ingest.grpc),
-        (Transport::Http, &account.ingest.http),
-    ];
-    let name = format!("tracepipe_{unit}_received");
+/// The requests of both transports, in the order of [`Transport::ALL`].
+fn requests_into(text: &mut Exposition, prefix: &str, transports: [&TransportAccount; 2]) {
+    for (unit, figure) in [
+        ("requests", (|r| r.count) as fn(&Requests) -> u64),
+        ("request_bytes", |r| r.bytes),
+    ] {
+        let prefix = format!("{prefix}_{unit}");
+        requests_of(text, &prefix, [transports[0], transports[1]], figure);
+    }
+}
+
+fn requests_of(
+    text: &mut Exposition,
+    prefix: &str,
+    transports: [&TransportAccount; 2],
+    figure: fn(&Requests) -> u64,
+) {
+    let [grpc, http] = transports;
+    let transports = [(Transport::Grpc, grpc), (Transport::Http, http)];
+    let name = format!("{prefix}_received");
     text.family(
         &name,
         "counter",
@@ -128,7 +141,7 @@ fn requests_into(text: &mut Exposition, account: &Account, unit: &str, figure: f
             figure(&requests.received),
         );
     }
-    let name = format!("tracepipe_{unit}_refused");
+    let name = format!("{prefix}_refused");
     text.family(
         &name,
         "counter",
@@ -143,7 +156,7 @@ fn requests_into(text: &mut Exposition, account: &Account, unit: &str, figure: f
             );
         }
     }
-    let name = format!("tracepipe_{unit}_malformed");
+    let name = format!("{prefix}_malformed");
     text.family(
         &name,
         "counter",
@@ -158,7 +171,7 @@ fn requests_into(text: &mut Exposition, account: &Account, unit: &str, figure: f
             );
         }
     }
-    let name = format!("tracepipe_{unit}_accepted");
+    let name = format!("{prefix}_accepted");
     text.family(
         &name,
         "counter",
@@ -173,7 +186,21 @@ fn requests_into(text: &mut Exposition, account: &Account, unit: &str, figure: f
     }
 }
 
-fn exporters_into(text: &mut Exposition, exporters: &[ExporterAccount]) {
+/// The exporters of both pipelines, each with its labels. Two of them may have one name.
+fn all_exporters(account: &Account) -> impl Iterator<Item = (Vec<(&'static str, &str)>, &ExporterAccount)> {
+    let of_spans = account
+        .exporters
+        .iter()
+        .map(|exporter| (vec![("exporter", &*exporter.id)], exporter));
+    let of_metrics = account.metrics.iter().flat_map(|metrics| &metrics.exporters);
+    of_spans.chain(of_metrics.map(|exporter| {
+        let id = ("exporter", &*exporter.points.id);
+        (vec![id, metrics::DATA_TYPE], &exporter.points)
+    }))
+}
+
+fn exporters_into(text: &mut Exposition, account: &Account) {
+    let exporters = &account.exporters[..];
     text.family(
         "tracepipe_exporter_spans_exported",
         "counter",
@@ -226,21 +253,17 @@ fn exporters_into(text: &mut Exposition, exporters: &[ExporterAccount]) {
         "counter",
         "Requests to the backend, repeated ones included.",
     );
-    for exporter in exporters {
-        text.sample(
-            "tracepipe_exporter_requests",
-            &[("exporter", &exporter.id)],
-            exporter.requests,
-        );
+    for (labels, exporter) in all_exporters(account) {
+        text.sample("tracepipe_exporter_requests", &labels, exporter.requests);
     }
     text.family(
         "tracepipe_exporter_requests_failed",
         "counter",
         "Requests to the backend that failed, by reason.",
     );
-    for exporter in exporters {
+    for (labels, exporter) in all_exporters(account) {
         for (reason, failed) in &exporter.failed_requests {
-            let labels = [("exporter", exporter.id.as_str()), ("reason", reason)];
+            let labels = [&labels[..], &[("reason", reason)]].concat();
             text.sample("tracepipe_exporter_requests_failed", &labels, *failed);
         }
     }
@@ -260,9 +283,9 @@ fn exporters_into(text: &mut Exposition, exporters: &[ExporterAccount]) {
         "counter",
         "What the backend said of requests and of parts of them (documents of X-Ray), in its own words.",
     );
-    for exporter in exporters {
+    for (labels, exporter) in all_exporters(account) {
         for (of, code, count) in exporter.backend_errors.iter() {
-            let labels = [("exporter", exporter.id.as_str()), ("of", of), ("code", code)];
+            let labels = [&labels[..], &[("of", of), ("code", code)]].concat();
             text.sample("tracepipe_exporter_backend_errors", &labels, count);
         }
     }
@@ -271,13 +294,10 @@ fn exporters_into(text: &mut Exposition, exporters: &[ExporterAccount]) {
         "gauge",
         "While the backend takes nothing: since when, in seconds of the Unix epoch, and why. No sample while it takes requests.",
     );
-    for exporter in exporters {
+    for (labels, exporter) in all_exporters(account) {
         if let Some(failing) = &exporter.failing {
-            let labels = [
-                ("exporter", exporter.id.as_str()),
-                ("reason", failing.reason),
-                ("code", failing.code.as_str()),
-            ];
+            let why = [("reason", failing.reason), ("code", failing.code.as_str())];
+            let labels = [&labels[..], &why].concat();
             text.sample(
                 "tracepipe_exporter_failing_since_seconds",
                 &labels,
@@ -322,12 +342,8 @@ fn exporters_into(text: &mut Exposition, exporters: &[ExporterAccount]) {
         "gauge",
         "Bytes of the batches in the exporter's queue.",
     );
-    for exporter in exporters {
-        text.sample(
-            "tracepipe_exporter_queue_bytes",
-            &[("exporter", &exporter.id)],
-            exporter.queue_bytes,
-        );
+    for (labels, exporter) in all_exporters(account) {
+        text.sample("tracepipe_exporter_queue_bytes", &labels, exporter.queue_bytes);
     }
 }
 
@@ -364,12 +380,11 @@ fn upstream_into(text: &mut Exposition, account: &Account) {
         "gauge",
         "Batches in the exporter's queue.",
     );
-    for exporter in &account.exporters {
-        text.sample(
-            "otelcol_exporter_queue_size",
-            &[("exporter", &exporter.id)],
-            exporter.queue_batches,
-        );
+    for (labels, exporter) in all_exporters(account) {
+        text.sample("otelcol_exporter_queue_size", &labels, exporter.queue_batches);
+    }
+    if let Some(metrics) = &account.metrics {
+        metrics::upstream_into(text, metrics);
     }
 }
 

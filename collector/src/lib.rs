@@ -1,7 +1,8 @@
 //! The tracepipe collector, in the order of a span's way:
 //!
 //! [`receiver`] -> [`ingest`] -> [`batcher`] -> [`exporter`], wired by [`pipeline`]; [`limiter`] bounds it, [`account`]
-//! counts it, [`exposition`] and [`admin`] show it, [`purge`] gives its memory back, [`shutdown`] empties it.
+//! counts it, [`exposition`] and [`admin`] show it, [`purge`] gives its memory back, [`shutdown`] empties it. Requests with
+//! metrics go from [`receiver`] by [`metrics`] to exporters of their own.
 
 pub mod account;
 pub mod admin;
@@ -14,6 +15,7 @@ mod grpc_prefix;
 pub mod ingest;
 pub mod limiter;
 pub mod log_gate;
+pub mod metrics;
 pub mod pipeline;
 pub mod process;
 pub mod purge;

@@ -275,6 +275,16 @@ impl Reservation {
         self.limiter.check(self.bytes, more)
     }
 
+    /// How many bytes are reserved.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Gives back all but `bytes`; nothing if fewer are reserved.
+    pub fn shrink_to(&mut self, bytes: u64) {
+        self.shrink(self.bytes.saturating_sub(bytes));
+    }
+
     /// Gives back `less` bytes that the request does not need any more.
     pub fn shrink(&mut self, less: u64) {
         let less = less.min(self.bytes);

@@ -9,25 +9,43 @@
 //! `ingest_owner.rs` and `export.rs` are the two, `tasks.rs` what the first does besides serving.
 //! A [`Message::Snapshot`] goes down the same channel, behind every span released before it: so one snapshot of the
 //! account is taken at one consistent point of both owners.
+//!
+//! With a pipeline for metrics there is a third owner, `metrics_owner.rs`, with a channel of its own:
+//!
+//! ```text
+//! receivers ==channel==> metrics (batch, resource) -> queues -> exporters
+//! ```
+//!
+//! A snapshot of its account is asked for at the same moment, and put beside the other by [`Snapshots::take`].
 
 mod export;
 mod ingest_owner;
+mod metrics_owner;
 mod tasks;
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context;
 use socket2::{Domain, Socket, Type};
 use tokio::sync::{mpsc, oneshot};
 use tracepipe_config::Settings;
 
-use crate::account::{Account, IngestAccount, SamplingFigures};
+use crate::account::{Account, IngestAccount, MetricsAccount, SamplingFigures};
 use crate::admin::{Admin, Health};
+use crate::batcher::resource_edits;
 use crate::clock::Clock;
+use crate::exposition::account_text;
 use crate::ingest::SampledTraces;
 use crate::limiter::{MemoryLimiter, Sources};
+use crate::metrics::{self, MetricsInlet};
 use export::Export;
 use ingest_owner::IngestOwner;
+use metrics_owner::MetricsOwner;
+
+/// What waits for an answer when nothing comes any more has this long: then it is given up and counted.
+const FLUSH_TIME_MAX: Duration = Duration::from_secs(8);
 
 /// Pieces of kept traces between the owners, of 256 KiB or one larger trace each. Enough to keep export busy while ingest
 /// decides, few enough to weigh little: a trace that finds the channel full stays in the table, where its bytes are
@@ -50,14 +68,18 @@ enum Message {
     Traces(SampledTraces),
     Snapshot {
         ingest: Box<(IngestAccount, SamplingFigures)>,
-        reply: oneshot::Sender<Account>,
+        metrics: Option<oneshot::Receiver<MetricsAccount>>,
+        reply: Reply,
     },
 }
+
+/// Where a snapshot goes: the account without metrics, and where those of the same moment will come from.
+type Reply = oneshot::Sender<(Account, Option<oneshot::Receiver<MetricsAccount>>)>;
 
 /// Asks for a snapshot of the account.
 #[derive(Debug, Clone)]
 pub struct Snapshots {
-    requests: mpsc::Sender<oneshot::Sender<Account>>,
+    requests: mpsc::Sender<Reply>,
 }
 
 /// The sockets, bound before anything runs so that their ports are known.
@@ -147,11 +169,20 @@ impl Pipeline {
         let snapshots = Snapshots { requests };
         let health = Arc::new(Health::default());
         let (exporters_ready, exporters_are_ready) = oneshot::channel();
+        let exporters = self.settings.exporters.len()
+            + self
+                .settings
+                .metrics
+                .as_ref()
+                .map_or(0, |metrics| metrics.exporters.len());
+        let queue_bytes_max = self.limiter.export_queue_bytes_max() / exporters.max(1) as u64;
+        let (metrics_line, inlet) = self.spawn_metrics(queue_bytes_max)?.unzip();
 
         let export = Export {
             settings: self.settings.clone(),
             limiter: self.limiter.clone(),
             clock: self.clock,
+            queue_bytes_max,
             released,
             admin: Admin {
                 metrics: self.sockets.metrics,
@@ -176,25 +207,73 @@ impl Pipeline {
             limiter: self.limiter,
             clock: self.clock,
             health,
+            metrics: inlet,
         };
+        let (metrics_thread, metrics_are_ready) = metrics_line.unzip();
         let ran = local.block_on(&runtime, async {
             // Without exporters there is no use in taking spans.
             if exporters_are_ready.await.is_err() {
+                return Ok(());
+            }
+            if let Some(ready) = metrics_are_ready
+                && ready.await.is_err()
+            {
                 return Ok(());
             }
             // What a set of tasks blocks on is polled with each of them, so it must not be much.
             let ingest = tokio::task::spawn_local(ingest.run(traces, snapshot_requests));
             ingest.await.context("the ingest owner panicked")?
         });
-        // Its tasks hold the channel open on which the export owner waits.
+        // Its tasks hold the channels open on which the other owners wait.
         drop(local);
         let account = export
             .join()
             .map_err(|_panic| anyhow::anyhow!("the export thread panicked"));
+        let metrics = metrics_thread.map(|thread| {
+            let joined = thread.join();
+            joined.map_err(|_panic| anyhow::anyhow!("the metrics thread panicked"))
+        });
         ran?;
-        account?
+        match metrics.map(Result::flatten).transpose() {
+            Ok(metrics) => Ok(Account { metrics, ..account?? }),
+            // If they could not begin, the export owner had to end without an account.
+            Err(no_metrics) => {
+                if let Ok(Ok(account)) = &account {
+                    tracing::error!(
+                        account = account_text(account),
+                        "the metrics owner is gone: what it held is lost"
+                    );
+                }
+                Err(no_metrics)
+            }
+        }
+    }
+
+    /// Starts the metrics owner, if there is a pipeline for metrics.
+    fn spawn_metrics(&self, queue_bytes_max: u64) -> anyhow::Result<Option<(MetricsLine, MetricsInlet)>> {
+        let Some(settings) = &self.settings.metrics else {
+            return Ok(None);
+        };
+        let edits = resource_edits(&settings.resource);
+        let (inlet, messages) = metrics::channel(&self.limiter, edits, self.clock);
+        let owner = MetricsOwner {
+            settings: settings.clone(),
+            limiter: self.limiter.clone(),
+            clock: self.clock,
+            messages,
+            queue_bytes_max,
+        };
+        let (ready, is_ready) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("metrics".into())
+            .spawn(move || owner.run(ready))
+            .context("cannot start the metrics thread")?;
+        Ok(Some(((thread, is_ready), inlet)))
     }
 }
+
+/// The metrics owner's thread, and what tells that its exporters are built.
+type MetricsLine = (JoinHandle<anyhow::Result<MetricsAccount>>, oneshot::Receiver<()>);
 
 fn bind(server: &str, setting: &str, address: std::net::SocketAddr) -> anyhow::Result<std::net::TcpListener> {
     let listener = listen(address).with_context(|| format!("{setting}: cannot listen on {address}"))?;
@@ -232,7 +311,11 @@ impl Snapshots {
     pub async fn take(&self) -> Option<Account> {
         let (reply, account) = oneshot::channel();
         self.requests.send(reply).await.ok()?;
-        account.await.ok()
+        let (mut account, metrics) = account.await.ok()?;
+        if let Some(metrics) = metrics {
+            account.metrics = Some(metrics.await.ok()?);
+        }
+        Some(account)
     }
 }
 

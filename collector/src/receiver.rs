@@ -28,6 +28,7 @@ use shared::Shared;
 use crate::account::Transport;
 use crate::ingest::SharedIngest;
 use crate::limiter::MemoryLimiter;
+use crate::metrics::SharedInlet;
 
 /// Out of descriptors or the like: the connections that end will free some.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -42,15 +43,16 @@ pub struct Server {
 // === impl Server ===
 
 impl Server {
-    /// A server that takes its requests to `ingest`.
+    /// A server that takes its requests to `ingest`, and those with metrics to `metrics`, if there is a pipeline for them.
     pub fn new(
         transport: Transport,
         listener: TcpListener,
         settings: &tracepipe_config::OtlpServerSettings,
         ingest: SharedIngest,
+        metrics: Option<SharedInlet>,
         limiter: MemoryLimiter,
     ) -> Self {
-        let shared = Rc::new(Shared::new(transport, settings, ingest, limiter));
+        let shared = Rc::new(Shared::new(transport, settings, ingest, metrics, limiter));
         Self {
             transport,
             listener,

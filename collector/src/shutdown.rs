@@ -1,9 +1,13 @@
 //! Going down without losing a span:
 //!
 //! 1. SIGTERM: not ready, and everything as before for 5 s, while the endpoints move;
-//! 2. the listeners close, connections are told to finish (GOAWAY, `Connection: close`);
+//! 2. the listeners close, connections are told to finish (GOAWAY, `Connection: close`); then metrics are flushed, beside
+//!    what follows;
 //! 3. waiting traces are decided at their normal deadlines, for 60 s at most;
 //! 4. what is kept is flushed (in `pipeline.rs`), and the last account is logged.
+//!
+//! When the metrics owner is gone, which it never should be, the collector goes the same way: the spans that it holds do
+//! not go with the metrics.
 //!
 //! SIGINT, from a terminal where no endpoints move, leaves out step 1's wait. A second signal of either kind ends
 //! every wait: what is waiting is decided on what is known.
@@ -19,6 +23,7 @@ use tokio::task::JoinSet;
 
 use crate::admin::Health;
 use crate::ingest::SharedIngest;
+use crate::metrics::SharedInlet;
 
 /// Endpoints move when kube-proxy and clients have seen that the pod is not ready; a few seconds in practice.
 const ENDPOINTS_MOVE: Duration = Duration::from_secs(5);
@@ -38,6 +43,8 @@ pub struct Draining {
     pub drained: Rc<Notify>,
     /// Not ready from the first moment.
     pub health: Arc<Health>,
+    /// Where requests with metrics go, if there is a pipeline for them.
+    pub metrics: Option<SharedInlet>,
 }
 
 /// Waits for a signal, then goes through the steps until no trace is left.
@@ -52,6 +59,10 @@ pub async fn run(mut draining: Draining) -> anyhow::Result<()> {
             ended.context("an OTLP server failed")?;
             anyhow::bail!("an OTLP server ended; the collector cannot go on");
         }
+        () = metrics_gone(draining.metrics.as_ref()) => {
+            tracing::error!("the metrics owner is gone; the collector cannot go on");
+            ENDPOINTS_MOVE
+        }
     };
     draining.health.set_ready(false);
     tracing::info!("shutting down: not ready any more");
@@ -65,8 +76,11 @@ pub async fn run(mut draining: Draining) -> anyhow::Result<()> {
             _second = signals.next() => hurry = true,
         }
     }
-    // After this no span comes in any more.
+    // After this neither span nor data point comes in any more.
     draining.servers.shutdown().await;
+    if let Some(metrics) = &draining.metrics {
+        metrics.drain().await;
+    }
     if !hurry {
         tokio::select! {
             () = drained(&draining.ingest, &draining.drained) => {}
@@ -77,6 +91,13 @@ pub async fn run(mut draining: Draining) -> anyhow::Result<()> {
     draining.ingest.borrow_mut().decide_all();
     tracing::info!("shutting down: every trace is decided, flushing");
     Ok(())
+}
+
+async fn metrics_gone(metrics: Option<&SharedInlet>) {
+    match metrics {
+        Some(metrics) => metrics.gone().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn joined(servers: &mut JoinSet<()>) {

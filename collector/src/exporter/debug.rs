@@ -6,12 +6,19 @@ use tracepipe_config::{DebugSettings, Verbosity};
 use tracepipe_otlp::view::{EachSpan, ResourceSpans};
 
 use super::progress::Progress;
-use crate::batcher::SpanBatch;
+use crate::batcher::{Batch, SpanBatch};
 use crate::clock::Clock;
 
 /// The exporter.
 pub(crate) struct DebugExporter {
-    settings: DebugSettings,
+    verbosity: Verbosity,
+    sampling: Sampling,
+}
+
+/// Which batches are written: the first `sampling_initial` of a second, then every `sampling_thereafter`-th.
+pub(super) struct Sampling {
+    initial: u64,
+    thereafter: u64,
     clock: Clock,
     /// The second that is being counted, and the batches seen in it.
     second: Cell<(u64, u64)>,
@@ -23,16 +30,15 @@ impl DebugExporter {
     /// Writes with the given verbosity.
     pub(crate) fn new(settings: &DebugSettings) -> Self {
         Self {
-            settings: settings.clone(),
-            clock: Clock::start(),
-            second: Cell::new((0, 0)),
+            verbosity: settings.verbosity,
+            sampling: Sampling::new(settings),
         }
     }
 
     /// Writes one batch, unless this second has had enough of them.
     pub(crate) fn export(&self, batch: &SpanBatch, mut progress: Progress) {
         progress.requested();
-        if self.is_due() {
+        if self.sampling.is_due() {
             tracing::info!(
                 exporter = progress.exporter_id(),
                 traces = batch.traces.len(),
@@ -40,7 +46,7 @@ impl DebugExporter {
                 bytes = batch.bytes,
                 "traces"
             );
-            match self.settings.verbosity {
+            match self.verbosity {
                 Verbosity::Basic => {}
                 Verbosity::Normal => each(batch, log_spans),
                 Verbosity::Detailed => each(batch, |spans| tracing::info!(?spans, "resource spans")),
@@ -49,18 +55,30 @@ impl DebugExporter {
         let spans = progress.in_flight();
         progress.exported(spans);
     }
+}
 
-    /// The first `sampling_initial` batches of a second, then every `sampling_thereafter`-th.
-    fn is_due(&self) -> bool {
+// === impl Sampling ===
+
+impl Sampling {
+    /// Counts from now on.
+    pub(super) fn new(settings: &DebugSettings) -> Self {
+        Self {
+            initial: settings.sampling_initial,
+            thereafter: settings.sampling_thereafter,
+            clock: Clock::start(),
+            second: Cell::new((0, 0)),
+        }
+    }
+
+    /// Whether the batch that is seen now is written.
+    pub(super) fn is_due(&self) -> bool {
         let now = self.clock.now().as_secs();
         let (second, seen) = self.second.get();
         let seen = if second == now { seen } else { 0 };
         self.second.set((now, seen + 1));
-        match seen.checked_sub(self.settings.sampling_initial) {
+        match seen.checked_sub(self.initial) {
             None => true,
-            Some(over) => {
-                self.settings.sampling_thereafter > 0 && over % self.settings.sampling_thereafter == 0
-            }
+            Some(over) => self.thereafter > 0 && over % self.thereafter == 0,
         }
     }
 }

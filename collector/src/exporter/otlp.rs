@@ -16,12 +16,14 @@ use tracepipe_otlp::proto;
 
 use super::progress::Progress;
 use super::retry::Backoff;
-use crate::batcher::SpanBatch;
+use crate::account::Signal;
+use crate::batcher::Batch;
 use crate::clock::Clock;
 use crate::limiter::MemoryLimiter;
 use wire::{NoAnswer, WireMessage};
 
 const EXPORT_TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const EXPORT_METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
 /// The exporter.
 pub(crate) struct OtlpExporter {
@@ -92,7 +94,7 @@ impl OtlpExporter {
     }
 
     /// Sends one batch until it is taken or given up.
-    pub(crate) async fn export(&self, batch: &SpanBatch, mut progress: Progress) {
+    pub(crate) async fn export<B: Batch>(&self, batch: &B, mut progress: Progress<B>) {
         let begun = self.clock.now();
         let mut backoff = Backoff::new(&self.retry);
         let message = match WireMessage::new(batch, self.compression, &self.limiter) {
@@ -110,7 +112,7 @@ impl OtlpExporter {
         };
         loop {
             progress.requested();
-            let failure = match self.send(&message).await {
+            let failure = match self.send(B::SIGNAL, &message).await {
                 Ok(rejected) => {
                     progress.request_taken();
                     progress.lost("rejected", rejected);
@@ -157,9 +159,9 @@ impl OtlpExporter {
         }
     }
 
-    /// How many spans the backend says it rejected.
-    async fn send(&self, message: &WireMessage) -> Result<u64, Failure> {
-        match tokio::time::timeout(self.timeout, self.call(message)).await {
+    /// How many spans or data points the backend says it rejected.
+    async fn send(&self, signal: Signal, message: &WireMessage) -> Result<u64, Failure> {
+        match tokio::time::timeout(self.timeout, self.call(signal, message)).await {
             Ok(Ok(rejected)) => Ok(rejected),
             Ok(Err(NoAnswer::Status(status))) => Err(classify(&status)),
             Ok(Err(NoAnswer::TooLarge)) => Err(Failure::Permanent("answer_too_large")),
@@ -167,8 +169,12 @@ impl OtlpExporter {
         }
     }
 
-    async fn call(&self, message: &WireMessage) -> Result<u64, NoAnswer> {
-        let mut request = Request::post(Uri::from_static(EXPORT_TRACES))
+    async fn call(&self, signal: Signal, message: &WireMessage) -> Result<u64, NoAnswer> {
+        let method = match signal {
+            Signal::Traces => EXPORT_TRACES,
+            Signal::Metrics => EXPORT_METRICS,
+        };
+        let mut request = Request::post(Uri::from_static(method))
             .version(Version::HTTP_2)
             .body(message.body())
             .map_err(|error| NoAnswer::Status(Status::internal(error.to_string())))?;
@@ -179,6 +185,7 @@ impl OtlpExporter {
             .await
             .map_err(failed)?;
         let response = GrpcService::call(&mut channel, request).await.map_err(failed)?;
+        // The answers of both services have the same fields.
         let answer = proto::ExportTraceServiceResponse::decode(wire::answer(response, &self.limiter).await?)
             .map_err(|error| {
                 NoAnswer::Status(Status::internal(format!("the answer is not OTLP: {error}")))

@@ -1,4 +1,4 @@
-//! Where the spans of one batch stand while it is being sent.
+//! Where the spans or data points of one batch stand while it is being sent.
 
 use std::time::Duration;
 
@@ -6,20 +6,21 @@ use tracepipe_xray::Translated;
 
 use super::queue::SendingQueue;
 use crate::account::{BackendErrors, Failing};
+use crate::batcher::{Batch, SpanBatch};
 use crate::clock::Clock;
 
-/// Accounts for the spans of a batch. What has come to no end when it is dropped (shutdown, a panic) is lost, and
-/// counted so.
-pub(crate) struct Progress {
-    queue: SendingQueue,
+/// Accounts for the spans of a batch, or for its data points. What has come to no end when it is dropped (shutdown, a
+/// panic) is lost, and counted so.
+pub(crate) struct Progress<B: Batch = SpanBatch> {
+    queue: SendingQueue<B>,
     in_flight: u64,
 }
 
 // === impl Progress ===
 
-impl Progress {
+impl<B: Batch> Progress<B> {
     /// A batch of `spans` has been taken from the queue.
-    pub(super) fn new(queue: SendingQueue, spans: u64) -> Self {
+    pub(super) fn new(queue: SendingQueue<B>, spans: u64) -> Self {
         Self {
             queue,
             in_flight: spans,
@@ -50,7 +51,7 @@ impl Progress {
     }
 
     /// The pause before another attempt; shorter when the collector goes down.
-    pub(crate) fn pause(&self, pause: Duration) -> impl Future<Output = ()> + use<> {
+    pub(crate) fn pause(&self, pause: Duration) -> impl Future<Output = ()> + use<B> {
         let last_call = self.last_call();
         async move {
             tokio::select! {
@@ -61,7 +62,7 @@ impl Progress {
     }
 
     /// Ends when there is no time left to wait for a better one.
-    pub(crate) fn last_call(&self) -> impl Future<Output = ()> + use<> {
+    pub(crate) fn last_call(&self) -> impl Future<Output = ()> + use<B> {
         let queue = self.queue.clone();
         async move { queue.last_call().await }
     }
@@ -140,7 +141,7 @@ impl Progress {
     }
 
     /// The queue that the batch was taken from.
-    pub(super) fn queue(&self) -> SendingQueue {
+    pub(super) fn queue(&self) -> SendingQueue<B> {
         self.queue.clone()
     }
 
@@ -157,7 +158,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl<B: Batch> Drop for Progress<B> {
     fn drop(&mut self) {
         if self.in_flight > 0 {
             self.lost("abandoned", self.in_flight);

@@ -10,22 +10,21 @@ use tokio::sync::Notify;
 
 use super::progress::Progress;
 use crate::account::ExporterAccount;
-use crate::batcher::SpanBatch;
+use crate::batcher::{Batch, SpanBatch};
 
 /// Longest pause between two attempts once the queue is closed.
 const LAST_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// The queue of one exporter; clones share it.
-#[derive(Clone)]
-pub struct SendingQueue {
-    state: Rc<RefCell<State>>,
+pub struct SendingQueue<B: Batch = SpanBatch> {
+    state: Rc<RefCell<State<B>>>,
     changed: Rc<Notify>,
     closing: Rc<Notify>,
 }
 
-struct State {
+struct State<B> {
     account: ExporterAccount,
-    batches: VecDeque<Arc<SpanBatch>>,
+    batches: VecDeque<Arc<B>>,
     bytes_max: u64,
     batches_max: u64,
     closed: bool,
@@ -35,7 +34,17 @@ struct State {
 
 // === impl SendingQueue ===
 
-impl SendingQueue {
+impl<B: Batch> Clone for SendingQueue<B> {
+    fn clone(&self) -> Self {
+        Self {
+            state: Rc::clone(&self.state),
+            changed: Rc::clone(&self.changed),
+            closing: Rc::clone(&self.closing),
+        }
+    }
+}
+
+impl<B: Batch> SendingQueue<B> {
     /// An empty queue.
     pub fn new(exporter_id: String, bytes_max: u64, batches_max: u64) -> Self {
         Self {
@@ -55,21 +64,21 @@ impl SendingQueue {
         }
     }
 
-    /// Spans have come from the ingest owner; they are in the batch that is being filled.
-    pub fn expect(&self, spans: u64) {
-        self.state.borrow_mut().account.waiting += spans;
+    /// Spans or data points have come; they are in the batch that is being filled.
+    pub fn expect(&self, items: u64) {
+        self.state.borrow_mut().account.waiting += items;
     }
 
-    /// Adds a batch whose spans [`Self::expect`] was told of. The oldest batches go when there is no room.
-    pub fn push(&self, batch: Arc<SpanBatch>) {
+    /// Adds a batch whose items [`Self::expect`] was told of. The oldest batches go when there is no room.
+    pub fn push(&self, batch: Arc<B>) {
         let mut state = self.state.borrow_mut();
-        state.account.queue_bytes += batch.bytes as u64;
+        state.account.queue_bytes += batch.bytes();
         state.account.queue_batches += 1;
         state.batches.push_back(batch);
         while state.account.queue_bytes > state.bytes_max || state.batches.len() as u64 > state.batches_max {
             let Some(oldest) = state.pop() else { break };
-            state.account.waiting -= oldest.span_count;
-            *state.account.lost.entry("queue_full").or_default() += oldest.span_count;
+            state.account.waiting -= oldest.items();
+            *state.account.lost.entry("queue_full").or_default() += oldest.items();
             if !std::mem::replace(&mut state.is_full, true) {
                 tracing::warn!(
                     exporter = state.account.id,
@@ -82,7 +91,7 @@ impl SendingQueue {
     }
 
     /// The oldest batch, when there is one; none once the queue is closed and empty.
-    pub(crate) async fn take(&self) -> Option<(Arc<SpanBatch>, Progress)> {
+    pub(crate) async fn take(&self) -> Option<(Arc<B>, Progress<B>)> {
         loop {
             if let Some(taken) = self.try_take() {
                 // Another consumer may have been told of a push that this one has taken up.
@@ -124,8 +133,8 @@ impl SendingQueue {
     pub fn abandon(&self, reason: &'static str) {
         let mut state = self.state.borrow_mut();
         while let Some(batch) = state.pop() {
-            state.account.waiting -= batch.span_count;
-            *state.account.lost.entry(reason).or_default() += batch.span_count;
+            state.account.waiting -= batch.items();
+            *state.account.lost.entry(reason).or_default() += batch.items();
         }
     }
 
@@ -139,23 +148,23 @@ impl SendingQueue {
         change(&mut self.state.borrow_mut().account);
     }
 
-    fn try_take(&self) -> Option<(Arc<SpanBatch>, Progress)> {
+    fn try_take(&self) -> Option<(Arc<B>, Progress<B>)> {
         let mut state = self.state.borrow_mut();
         let batch = state.pop()?;
-        state.account.waiting -= batch.span_count;
-        state.account.in_flight += batch.span_count;
+        state.account.waiting -= batch.items();
+        state.account.in_flight += batch.items();
         drop(state);
-        let progress = Progress::new(self.clone(), batch.span_count);
+        let progress = Progress::new(self.clone(), batch.items());
         Some((batch, progress))
     }
 }
 
 // === impl State ===
 
-impl State {
-    fn pop(&mut self) -> Option<Arc<SpanBatch>> {
+impl<B: Batch> State<B> {
+    fn pop(&mut self) -> Option<Arc<B>> {
         let batch = self.batches.pop_front()?;
-        self.account.queue_bytes -= batch.bytes as u64;
+        self.account.queue_bytes -= batch.bytes();
         self.account.queue_batches -= 1;
         self.is_full &= !self.batches.is_empty();
         Some(batch)

@@ -1,23 +1,19 @@
 //! The export owner: batch, queues, exporters, and the collector's own ports.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tracepipe_config::Settings;
 
-use super::{Message, runtime};
+use super::{FLUSH_TIME_MAX, Message, runtime};
 use crate::account::{Account, IngestAccount, SamplingFigures};
 use crate::admin::Admin;
 use crate::batcher::{Batcher, SpanBatch};
 use crate::clock::Clock;
 use crate::exporter::{Exporter, SendingQueue};
 use crate::limiter::MemoryLimiter;
-
-/// A batch that waits for an answer when the channel closes has this long: then it is given up and counted.
-const FLUSH_TIME_MAX: Duration = Duration::from_secs(8);
 
 /// Names are resolved and files read aside; each exporter and its credentials have few of both.
 const EXPORT_THREADS_ASIDE: usize = 8;
@@ -27,6 +23,8 @@ pub(super) struct Export {
     pub(super) settings: Settings,
     pub(super) limiter: MemoryLimiter,
     pub(super) clock: Clock,
+    /// For each exporter.
+    pub(super) queue_bytes_max: u64,
     pub(super) released: mpsc::Receiver<Message>,
     pub(super) admin: Admin,
 }
@@ -48,10 +46,8 @@ impl Export {
     async fn export(mut self, ready: oneshot::Sender<()>) -> anyhow::Result<Account> {
         let mut consumers = JoinSet::new();
         let mut queues = Vec::with_capacity(self.settings.exporters.len());
-        let queue_bytes_max =
-            self.limiter.export_queue_bytes_max() / self.settings.exporters.len().max(1) as u64;
         for settings in &self.settings.exporters {
-            let exporter = Exporter::build(settings, &self.limiter, queue_bytes_max).await?;
+            let exporter = Exporter::build(settings, &self.limiter, self.queue_bytes_max).await?;
             queues.push(exporter.queue());
             exporter.spawn(&mut consumers);
         }
@@ -81,6 +77,7 @@ impl Export {
             ingest,
             sampling,
             exporters: queues.iter().map(SendingQueue::account).collect(),
+            metrics: None,
         })
     }
 }
@@ -111,15 +108,21 @@ pub(super) async fn fill_queues(
                 queues.iter().for_each(|queue| queue.expect(spans));
                 batcher.push(released).into_iter().for_each(send);
             }
-            Some(Message::Snapshot { ingest, reply }) => {
+            Some(Message::Snapshot {
+                ingest,
+                metrics,
+                reply,
+            }) => {
                 let exporters = queues.iter().map(SendingQueue::account).collect();
                 let (account, sampling) = ingest.as_ref().clone();
                 // Who asked may have gone away meanwhile.
-                drop(reply.send(Account {
+                let account = Account {
                     ingest: account,
                     sampling,
                     exporters,
-                }));
+                    metrics: None,
+                };
+                drop(reply.send((account, metrics)));
                 last = Some(ingest);
             }
             None => {

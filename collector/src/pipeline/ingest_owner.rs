@@ -7,19 +7,20 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tracepipe_config::Settings;
 
-use super::Message;
 use super::tasks::{Outlet, decide, release, watch_memory, write_decisions};
-use crate::account::{Account, Transport};
+use super::{Message, Reply};
+use crate::account::Transport;
 use crate::admin::Health;
 use crate::batcher::resource_edits;
 use crate::clock::Clock;
 use crate::decision_log::{DecisionLog, DecisionWriter};
 use crate::ingest::{Ingest, SharedIngest};
 use crate::limiter::MemoryLimiter;
+use crate::metrics::{MetricsInlet, SharedInlet};
 use crate::process;
 use crate::receiver::Server;
 use crate::shutdown::{self, Draining};
@@ -35,6 +36,8 @@ pub(super) struct IngestOwner {
     pub(super) limiter: MemoryLimiter,
     pub(super) clock: Clock,
     pub(super) health: Arc<Health>,
+    /// Where requests with metrics go, if there is a pipeline for them.
+    pub(super) metrics: Option<MetricsInlet>,
 }
 
 // === impl IngestOwner ===
@@ -44,10 +47,11 @@ impl IngestOwner {
     pub(super) async fn run(
         mut self,
         traces: mpsc::Sender<Message>,
-        snapshots: mpsc::Receiver<oneshot::Sender<Account>>,
+        snapshots: mpsc::Receiver<Reply>,
     ) -> anyhow::Result<()> {
         let (ingest, writer) = self.ingest()?;
         let ingest: SharedIngest = Rc::new(RefCell::new(ingest));
+        let metrics: Option<SharedInlet> = self.metrics.take().map(Rc::new);
         let (close_receivers, closing) = watch::channel(false);
         let mut servers = JoinSet::new();
         for (transport, listener, settings) in [
@@ -61,6 +65,7 @@ impl IngestOwner {
                     listener,
                     settings,
                     Rc::clone(&ingest),
+                    metrics.clone(),
                     self.limiter.clone(),
                 );
                 servers.spawn_local(server.run(closing.clone()));
@@ -87,6 +92,7 @@ impl IngestOwner {
                 gather: Outlet::gather_time(self.settings.batch.as_ref()),
                 snapshots,
                 decision_log: writer.as_ref().map(|writer| Arc::clone(writer.counters())),
+                metrics: metrics.clone(),
             },
             Rc::clone(&drained),
             stop,
@@ -108,6 +114,7 @@ impl IngestOwner {
             close_receivers,
             drained,
             health: self.health,
+            metrics,
         });
         tokio::select! {
             stopped = going_down => stopped?,

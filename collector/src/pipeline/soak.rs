@@ -200,6 +200,7 @@ async fn soak() {
             gather: Duration::from_millis(100),
             snapshots,
             decision_log: None,
+            metrics: None,
         },
         Rc::new(Notify::new()),
         stop,
@@ -251,6 +252,7 @@ async fn soak() {
         ingest: last.0,
         sampling: last.1,
         exporters: vec![queue.account()],
+        metrics: None,
     };
     assert_exact(&account, offered.spans);
     let exporter = &account.exporters[0];

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracepipe_config::BatchSettings;
 
-use super::Message;
+use super::{Message, Reply};
 use crate::account::Account;
 use crate::admin::Health;
 use crate::clock::Clock;
@@ -15,6 +15,7 @@ use crate::decision_log::{DecisionWriter, LogCounters};
 use crate::exposition::account_text;
 use crate::ingest::SharedIngest;
 use crate::limiter::{MemoryLimiter, Sources};
+use crate::metrics::SharedInlet;
 use crate::purge::Purge;
 
 /// A decision may come this much later than its deadline, so that one wake-up decides many traces.
@@ -73,8 +74,10 @@ pub(super) struct Outlet {
     pub(super) traces: mpsc::Sender<Message>,
     /// Kept traces may wait so long for others.
     pub(super) gather: Duration,
-    pub(super) snapshots: mpsc::Receiver<oneshot::Sender<Account>>,
+    pub(super) snapshots: mpsc::Receiver<Reply>,
     pub(super) decision_log: Option<Arc<LogCounters>>,
+    /// Asked for its account at the same moment.
+    pub(super) metrics: Option<SharedInlet>,
 }
 
 // === impl Outlet ===
@@ -85,12 +88,13 @@ impl Outlet {
         batch.map_or(Duration::ZERO, |batch| batch.timeout.min(GATHER_TIME_MAX))
     }
 
-    fn snapshot(&self, ingest: &SharedIngest, reply: oneshot::Sender<Account>) -> Message {
+    fn snapshot(&self, ingest: &SharedIngest, reply: Reply) -> Message {
         let ingest = ingest.borrow();
         let mut figures = ingest.figures();
         figures.decision_log = self.decision_log.as_ref().map(|counters| counters.read());
         Message::Snapshot {
             ingest: Box::new((ingest.account.clone(), figures)),
+            metrics: self.metrics.as_ref().map(|metrics| metrics.snapshot()),
             reply,
         }
     }
@@ -167,6 +171,7 @@ fn give_up(ingest: &SharedIngest) {
         ingest: ingest.account.clone(),
         sampling: ingest.figures(),
         exporters: Vec::new(),
+        metrics: None,
     };
     tracing::error!(
         account = account_text(&account),

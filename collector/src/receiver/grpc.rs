@@ -1,4 +1,4 @@
-//! OTLP over gRPC: unary calls of TraceService/Export, spoken directly over hyper's HTTP/2.
+//! OTLP over gRPC: unary calls of TraceService/Export and MetricsService/Export, spoken directly over hyper's HTTP/2.
 //!
 //! Why not a generated tonic server: it buffers a message before anybody can ask the memory limiter, copies it once
 //! more, and answers an oversize message with OUT_OF_RANGE, which OTLP clients repeat for ever. A unary call is a
@@ -28,11 +28,13 @@ use super::rejection::Rejection;
 use super::shared::Reading;
 use super::unary_body::UnaryBody;
 use super::wire::Wire;
+use crate::account::Signal;
 use crate::grpc_prefix::{self, PREFIX_BYTES};
 use crate::ingest::Accepted;
 
 const SERVICES: &str = "/opentelemetry.proto.collector.";
 const EXPORT_TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const EXPORT_METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
 /// Requests at a time on one connection; an SDK has one or two.
 const STREAMS_MAX: u32 = 128;
@@ -121,7 +123,8 @@ async fn answer(request: Request<Incoming>, peer: Rc<Peer>) -> Result<Response<U
 
 async fn read(request: Request<Incoming>, peer: &Peer, reading: &Reading<'_>) -> Result<Message, Rejection> {
     let shared = &peer.shared;
-    check_path(request.uri().path())?;
+    let signal = check_path(request.uri().path(), shared.metrics.is_some())?;
+    reading.carries(signal);
     check_content_type(request.headers())?;
     let named = Compression::of(request.headers().get("grpc-encoding").map(HeaderValue::as_bytes))?;
     let reader = BodyReader {
@@ -147,15 +150,20 @@ async fn read(request: Request<Incoming>, peer: &Peer, reading: &Reading<'_>) ->
         admitted,
         compression,
         format: Format::Protobuf,
+        signal,
     })
 }
 
-fn check_path(path: &str) -> Result<(), Rejection> {
-    if path == EXPORT_TRACES {
-        return Ok(());
+fn check_path(path: &str, takes_metrics: bool) -> Result<Signal, Rejection> {
+    match path {
+        EXPORT_TRACES => return Ok(Signal::Traces),
+        EXPORT_METRICS if takes_metrics => return Ok(Signal::Metrics),
+        _ => {}
     }
     Err(match path.strip_prefix(SERVICES) {
-        Some(service) if service.starts_with("metrics.") => Rejection::NoPipeline { signal: "metrics" },
+        Some(service) if service.starts_with("metrics.") && !takes_metrics => {
+            Rejection::NoPipeline { signal: "metrics" }
+        }
         Some(service) if service.starts_with("logs.") => Rejection::NoPipeline { signal: "logs" },
         Some(_) | None => Rejection::NotFound(path.chars().take(200).collect()),
     })

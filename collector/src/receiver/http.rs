@@ -1,4 +1,4 @@
-//! OTLP over HTTP/1.1: `POST /v1/traces` with protobuf or JSON.
+//! OTLP over HTTP/1.1: `POST /v1/traces` and `POST /v1/metrics` with protobuf or JSON.
 
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -25,6 +25,7 @@ use super::rejection::Rejection;
 use super::shared::{Reading, Shared};
 use super::unary_body::UnaryBody;
 use super::wire::Wire;
+use crate::account::Signal;
 use crate::ingest::Accepted;
 
 /// A request's head must be whole after this long.
@@ -87,7 +88,8 @@ async fn read(
     shared: &Shared,
     reading: &Reading<'_>,
 ) -> Result<Message, Rejection> {
-    check_path(head.uri.path(), shared)?;
+    let signal = check_path(head.uri.path(), shared)?;
+    reading.carries(signal);
     if head.method != Method::POST {
         return Err(Rejection::Method);
     }
@@ -120,6 +122,7 @@ async fn read(
         admitted: reader.read(body, announced).await?,
         compression,
         format,
+        signal,
     })
 }
 
@@ -142,10 +145,12 @@ fn drain(mut body: Incoming, rejection: &Rejection, bytes_max: u64) {
     tokio::task::spawn_local(tokio::time::timeout(BODY_TIME_MAX, draining));
 }
 
-fn check_path(path: &str, shared: &Shared) -> Result<(), Rejection> {
+fn check_path(path: &str, shared: &Shared) -> Result<Signal, Rejection> {
     match path {
-        path if path == shared.traces_path => Ok(()),
-        "/v1/metrics" => Err(Rejection::NoPipeline { signal: "metrics" }),
+        path if path == shared.traces_path => Ok(Signal::Traces),
+        path if path == shared.metrics_path && shared.metrics.is_some() => Ok(Signal::Metrics),
+        path if path == shared.metrics_path => Err(Rejection::NoPipeline { signal: "metrics" }),
+        "/v1/metrics" if shared.metrics.is_none() => Err(Rejection::NoPipeline { signal: "metrics" }),
         "/v1/logs" => Err(Rejection::NoPipeline { signal: "logs" }),
         other => Err(Rejection::NotFound(other.chars().take(200).collect())),
     }
@@ -209,6 +214,7 @@ fn failure(rejection: &Rejection, format: Format) -> Response<UnaryBody> {
         }
         Rejection::Memory
         | Rejection::NumTraces
+        | Rejection::MetricsBusy
         | Rejection::Window { .. }
         | Rejection::Malformed(_)
         | Rejection::ContentType(_)

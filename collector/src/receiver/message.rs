@@ -1,10 +1,11 @@
-//! From a body as it came to the bytes of an `ExportTraceServiceRequest`: inflated, and in protobuf.
+//! From a body as it came to the bytes of an OTLP request: inflated, and in protobuf.
 
-use tracepipe_otlp::json::traces_json_to_protobuf;
+use tracepipe_otlp::json::{metrics_bytes_max, metrics_json_to_protobuf, traces_json_to_protobuf};
 
 use super::body::{Admitted, Compression};
 use super::inflate::{Bounds, Inflater, Stop};
 use super::rejection::Rejection;
+use crate::account::Signal;
 use crate::limiter::MemoryLimiter;
 
 /// The content type of a request.
@@ -25,13 +26,15 @@ pub(crate) struct Message {
     pub(crate) compression: Option<Compression>,
     /// What they are when they are not.
     pub(crate) format: Format,
+    /// What the request carries.
+    pub(crate) signal: Signal,
 }
 
 /// What became of a message.
 #[derive(Debug)]
 pub(crate) enum Decoded {
-    /// The bytes of an `ExportTraceServiceRequest`, not yet looked at.
-    Whole(Admitted),
+    /// The bytes of a request in protobuf, not yet looked at.
+    Whole(Signal, Admitted),
     /// It is longer than what is worked on at a stretch.
     TooLongHere(Message),
 }
@@ -61,25 +64,41 @@ impl Message {
             },
         };
         match self.format {
-            Format::Protobuf => Ok(Decoded::Whole(inflated)),
-            Format::Json => transcode(inflated).map(Decoded::Whole),
+            Format::Protobuf => Ok(Decoded::Whole(self.signal, inflated)),
+            Format::Json => Ok(Decoded::Whole(self.signal, transcode(self.signal, inflated)?)),
         }
     }
 }
 
 /// JSON becomes protobuf bytes, so that everything after the receiver knows one form.
-fn transcode(admitted: Admitted) -> Result<Admitted, Rejection> {
+fn transcode(signal: Signal, admitted: Admitted) -> Result<Admitted, Rejection> {
     let Admitted {
         bytes: json,
         mut reservation,
     } = admitted;
-    // OTLP's JSON is at least as long as its protobuf: names and quotes alone cost more than tags.
-    let room = json.len();
+    let had = reservation.bytes();
+    let room = match signal {
+        // A trace request's JSON is at least as long as its protobuf: names and quotes alone cost more than tags.
+        Signal::Traces => json.len(),
+        Signal::Metrics => metrics_bytes_max(&json),
+    };
     reservation.grow(room as u64)?;
     let mut protobuf = Vec::with_capacity(room);
-    traces_json_to_protobuf(&json, &mut protobuf).map_err(|error| Rejection::Malformed(error.to_string()))?;
+    let transcoded = match signal {
+        Signal::Traces => traces_json_to_protobuf(&json, &mut protobuf),
+        Signal::Metrics => metrics_json_to_protobuf(&json, &mut protobuf),
+    };
+    transcoded.map_err(|error| Rejection::Malformed(error.to_string()))?;
     drop(json);
-    reservation.shrink(room as u64);
+    match signal {
+        // The spans are copied out of it soon.
+        Signal::Traces => reservation.shrink_to(had),
+        // It travels on, and may wait.
+        Signal::Metrics => {
+            protobuf.shrink_to_fit();
+            reservation.shrink_to(protobuf.capacity() as u64);
+        }
+    }
     Ok(Admitted {
         bytes: protobuf.into(),
         reservation,

@@ -12,6 +12,7 @@ use super::body::COMPRESSIONS;
 use crate::account::Outcome;
 use crate::ingest::NotAccepted;
 use crate::limiter::OverLimit;
+use crate::metrics::NotTaken;
 
 /// When a refused sender should try again. Long enough for a decision tick to free memory, short enough that an SDK's
 /// own queue does not overflow meanwhile.
@@ -24,6 +25,8 @@ pub(crate) enum Rejection {
     Memory,
     /// As many traces as may wait for their decision do, and it has others.
     NumTraces,
+    /// As many requests with metrics as may wait do.
+    MetricsBusy,
     /// It alone needs more memory than there ever is.
     NeverFits,
     /// The body was not whole in time.
@@ -75,6 +78,16 @@ impl From<NotAccepted> for Rejection {
     }
 }
 
+impl From<NotTaken> for Rejection {
+    fn from(not_taken: NotTaken) -> Self {
+        match not_taken {
+            NotTaken::OverLimit(over) => over.into(),
+            // Another collector, or this one when it is back, will take it.
+            NotTaken::Busy | NotTaken::Gone => Self::MetricsBusy,
+        }
+    }
+}
+
 // === impl Rejection ===
 
 impl Rejection {
@@ -83,6 +96,7 @@ impl Rejection {
         match self {
             Self::Memory => Outcome::Refused("memory"),
             Self::NumTraces => Outcome::Refused("num_traces"),
+            Self::MetricsBusy => Outcome::Refused("metrics_busy"),
             Self::NeverFits => Outcome::Refused("never_fits"),
             Self::TooSlow => Outcome::Refused("too_slow"),
             Self::NoPipeline { .. } => Outcome::Refused("no_pipeline"),
@@ -99,7 +113,7 @@ impl Rejection {
     /// The status of an OTLP/HTTP answer.
     pub(crate) fn http_status(&self) -> StatusCode {
         match self {
-            Self::Memory | Self::NumTraces => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Memory | Self::NumTraces | Self::MetricsBusy => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::NeverFits | Self::TooLarge { .. } | Self::Window { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BrokenOff | Self::Malformed(_) => StatusCode::BAD_REQUEST,
@@ -113,7 +127,7 @@ impl Rejection {
     /// RetryInfo is not (OTLP specification, "Failures").
     pub(crate) fn grpc_code(&self) -> Code {
         match self {
-            Self::Memory | Self::NumTraces => Code::Unavailable,
+            Self::Memory | Self::NumTraces | Self::MetricsBusy => Code::Unavailable,
             Self::TooSlow => Code::DeadlineExceeded,
             Self::NeverFits | Self::TooLarge { .. } | Self::Window { .. } => Code::ResourceExhausted,
             Self::BrokenOff | Self::Malformed(_) | Self::ContentType(_) => Code::InvalidArgument,
@@ -126,7 +140,7 @@ impl Rejection {
     /// How long to wait before the same request is worth sending again.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Memory | Self::NumTraces => Some(RETRY_AFTER),
+            Self::Memory | Self::NumTraces | Self::MetricsBusy => Some(RETRY_AFTER),
             Self::NeverFits
             | Self::TooSlow
             | Self::BrokenOff
@@ -148,6 +162,7 @@ impl Rejection {
             Self::NumTraces => {
                 "tail_sampling.num_traces traces wait for their decision; send the request again".into()
             }
+            Self::MetricsBusy => "as many requests with metrics wait as may; send the request again".into(),
             Self::NeverFits => "the request alone needs more memory than limit_mib less spike_limit_mib leaves; \
                                 send fewer spans at a time"
                 .into(),
@@ -173,8 +188,13 @@ impl Rejection {
             Self::Encoding(given) => {
                 format!("compression {given:?} is not supported; use {COMPRESSIONS}").into()
             }
+            Self::NoPipeline { signal: "metrics" } => {
+                "this collector has no pipeline for metrics; give it one (service.pipelines.metrics, or \
+                 ampRemoteWriteEndpoint in the TracingPipeline), or set OTEL_METRICS_EXPORTER=none in the application"
+                    .into()
+            }
             Self::NoPipeline { signal } => format!(
-                "this collector takes traces only, no {signal}; set OTEL_{}_EXPORTER=none in the application",
+                "this collector takes no {signal}; set OTEL_{}_EXPORTER=none in the application",
                 signal.to_ascii_uppercase()
             )
             .into(),

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tracepipe_otlp::metrics::{self, Counted};
 use tracepipe_otlp::walk::RequestWalk;
 
 use super::body::Admitted;
@@ -12,10 +13,11 @@ use super::inflate::{Bounds, Inflater};
 use super::message::{Decoded, Message};
 use super::peer::Peer;
 use super::rejection::Rejection;
-use crate::account::{Outcome, Transport};
+use crate::account::{Outcome, Signal, Transport};
 use crate::clock::Clock;
 use crate::ingest::{Accepted, Placing, SharedIngest, Walker};
 use crate::limiter::MemoryLimiter;
+use crate::metrics::SharedInlet;
 
 /// A request of up to this many bytes, inflated, is worked on at a stretch: some milliseconds. A longer one would hold
 /// up all others, decisions and the health port; it is inflated, transcoded and walked on a thread aside.
@@ -28,10 +30,13 @@ const AT_A_STRETCH_SPANS_MAX: usize = 2048;
 pub(super) struct Shared {
     pub(super) transport: Transport,
     pub(super) ingest: SharedIngest,
+    /// Where requests with metrics go, if there is a pipeline for them.
+    pub(super) metrics: Option<SharedInlet>,
     pub(super) limiter: MemoryLimiter,
     pub(super) clock: Clock,
     pub(super) max_request_bytes: u64,
     pub(super) traces_path: String,
+    pub(super) metrics_path: String,
     inflater: Inflater,
     /// Long requests. They are taken to their end, whatever becomes of their connection.
     aside: RefCell<JoinSet<()>>,
@@ -44,6 +49,7 @@ impl Shared {
         transport: Transport,
         settings: &tracepipe_config::OtlpServerSettings,
         ingest: SharedIngest,
+        metrics: Option<SharedInlet>,
         limiter: MemoryLimiter,
     ) -> Self {
         let clock = ingest.borrow().clock();
@@ -51,9 +57,11 @@ impl Shared {
             transport,
             clock,
             ingest,
+            metrics,
             limiter,
             max_request_bytes: settings.max_request_bytes,
             traces_path: settings.traces_url_path.clone(),
+            metrics_path: settings.metrics_url_path.clone(),
             inflater: Inflater::default(),
             aside: RefCell::default(),
         }
@@ -65,42 +73,65 @@ impl Shared {
         while aside.join_next().await.is_some() {}
     }
 
-    /// Hands a request that has been read to the ingest owner and accounts for it.
+    /// Hands a request that has been read to its owner and accounts for it.
     async fn take(
         self: &Rc<Self>,
+        signal: Signal,
         wire_bytes: u64,
         read: Result<Message, Rejection>,
     ) -> Result<Accepted, Rejection> {
         let bounds = self.bounds(AT_A_STRETCH_BYTES_MAX);
         match read.and_then(|message| message.decode(&self.inflater, bounds, &self.limiter)) {
-            Ok(Decoded::Whole(admitted)) => {
-                let taken = self.take_short(admitted);
-                self.account(wire_bytes, &taken);
+            Ok(Decoded::Whole(signal, admitted)) => {
+                let taken = self.take_short(signal, admitted);
+                self.account(signal, wire_bytes, &taken);
                 taken
             }
-            Ok(Decoded::TooLongHere(message)) => self.take_aside(wire_bytes, message).await,
+            Ok(Decoded::TooLongHere(message)) => self.take_aside(signal, wire_bytes, message).await,
             Err(rejection) => {
                 let refused = Err(rejection);
-                self.account(wire_bytes, &refused);
+                self.account(signal, wire_bytes, &refused);
                 refused
             }
         }
     }
 
-    fn take_short(&self, mut admitted: Admitted) -> Result<Accepted, Rejection> {
-        // The walk notes where each span lies: of nearly empty ones that is more than the spans themselves.
-        let room = RequestWalk::room_for(&admitted.bytes);
-        admitted.reservation.grow(room as u64)?;
-        Ok(self.ingest.borrow_mut().accept(&admitted.bytes)?)
+    fn take_short(&self, signal: Signal, mut admitted: Admitted) -> Result<Accepted, Rejection> {
+        match signal {
+            Signal::Traces => {
+                // The walk notes where each span lies: of nearly empty ones that is more than the spans themselves.
+                let room = RequestWalk::room_for(&admitted.bytes);
+                admitted.reservation.grow(room as u64)?;
+                Ok(self.ingest.borrow_mut().accept(&admitted.bytes)?)
+            }
+            Signal::Metrics => {
+                let counted = count(&admitted)?;
+                self.take_metrics(admitted, counted)
+            }
+        }
+    }
+
+    /// Hands checked metrics to their owner. All that is said to the sender is said of spans; nothing is said here.
+    fn take_metrics(&self, admitted: Admitted, counted: Counted) -> Result<Accepted, Rejection> {
+        let Some(metrics) = &self.metrics else {
+            return Err(Rejection::NoPipeline { signal: "metrics" });
+        };
+        metrics.take(admitted.bytes, counted, admitted.reservation)?;
+        Ok(Accepted::default())
     }
 
     /// As [`Self::take`] for a long request: in a task of its own, which goes on when the sender is gone.
-    async fn take_aside(self: &Rc<Self>, wire_bytes: u64, message: Message) -> Result<Accepted, Rejection> {
+    async fn take_aside(
+        self: &Rc<Self>,
+        signal: Signal,
+        wire_bytes: u64,
+        message: Message,
+    ) -> Result<Accepted, Rejection> {
         let (answer, answered) = oneshot::channel();
         let shared = Rc::clone(self);
         let task = async move {
             let taken = shared.take_long(message).await;
-            shared.account(wire_bytes, &taken);
+            shared.account(signal, wire_bytes, &taken);
             // The sender may be gone.
             drop(answer.send(taken));
         };
@@ -117,9 +148,16 @@ impl Shared {
         let (bounds, limiter) = (self.bounds(u64::MAX), self.limiter.clone());
         let walker = self.ingest.borrow().walker();
         let aside = tokio::task::spawn_blocking(move || prepare(message, bounds, &limiter, walker));
-        let (mut admitted, walk) = aside
+        let prepared = aside
             .await
             .map_err(|_panicked| Rejection::Malformed("the collector failed on this request".into()))??;
+        match prepared {
+            Prepared::Traces(admitted, walk) => self.place(admitted, walk).await,
+            Prepared::Metrics(admitted, counted) => self.take_metrics(admitted, counted),
+        }
+    }
+
+    async fn place(&self, mut admitted: Admitted, walk: RequestWalk) -> Result<Accepted, Rejection> {
         // The store will hold what the request holds, before the request is gone.
         let mut twice = admitted.bytes.len() as u64;
         admitted.reservation.grow(twice)?;
@@ -149,36 +187,60 @@ impl Shared {
         }
     }
 
-    fn account(&self, wire_bytes: u64, taken: &Result<Accepted, Rejection>) {
+    fn account(&self, signal: Signal, wire_bytes: u64, taken: &Result<Accepted, Rejection>) {
         let outcome = match taken {
             Ok(_) => Outcome::Accepted,
             Err(rejection) => rejection.outcome(),
         };
+        if signal == Signal::Metrics
+            && let Some(metrics) = &self.metrics
+        {
+            let mut account = metrics.account.borrow_mut();
+            account.count(self.transport, wire_bytes, outcome);
+            return;
+        }
         let account = &mut self.ingest.borrow_mut().account;
         account.receive(self.transport, wire_bytes);
         account.finish(self.transport, wire_bytes, outcome);
     }
 }
 
-/// All that can be done to a long request without the ingest owner.
+/// A long request, ready for its owner.
+enum Prepared {
+    Traces(Admitted, RequestWalk),
+    Metrics(Admitted, Counted),
+}
+
+/// All that can be done to a long request without its owner.
 fn prepare(
     message: Message,
     bounds: Bounds,
     limiter: &MemoryLimiter,
     walker: Walker,
-) -> Result<(Admitted, RequestWalk), Rejection> {
-    let mut admitted = match message.decode(&Inflater::default(), bounds, limiter)? {
-        Decoded::Whole(admitted) => admitted,
+) -> Result<Prepared, Rejection> {
+    let (signal, mut admitted) = match message.decode(&Inflater::default(), bounds, limiter)? {
+        Decoded::Whole(signal, admitted) => (signal, admitted),
         // There is no such bound here.
-        Decoded::TooLongHere(message) => message.admitted,
+        Decoded::TooLongHere(message) => (message.signal, message.admitted),
     };
-    admitted
-        .reservation
-        .grow(RequestWalk::room_for(&admitted.bytes) as u64)?;
-    let walk = walker
-        .walk(&admitted.bytes)
-        .map_err(|error| Rejection::Malformed(error.to_string()))?;
-    Ok((admitted, walk))
+    match signal {
+        Signal::Traces => {
+            let room = RequestWalk::room_for(&admitted.bytes);
+            admitted.reservation.grow(room as u64)?;
+            let walk = walker
+                .walk(&admitted.bytes)
+                .map_err(|error| Rejection::Malformed(error.to_string()))?;
+            Ok(Prepared::Traces(admitted, walk))
+        }
+        Signal::Metrics => {
+            let counted = count(&admitted)?;
+            Ok(Prepared::Metrics(admitted, counted))
+        }
+    }
+}
+
+fn count(admitted: &Admitted) -> Result<Counted, Rejection> {
+    metrics::check(&admitted.bytes).map_err(|error| Rejection::Malformed(error.to_string()))
 }
 
 /// A request that is being read. When its sender resets the stream or the connection breaks, hyper drops what reads
@@ -187,6 +249,8 @@ pub(super) struct Reading<'a> {
     peer: &'a Peer,
     /// How many bytes came from the wire so far.
     wire_bytes: Cell<u64>,
+    /// As far as is known: whose account it is of.
+    signal: Cell<Signal>,
     is_over: Cell<bool>,
 }
 
@@ -198,8 +262,14 @@ impl<'a> Reading<'a> {
         Self {
             peer,
             wire_bytes: Cell::new(0),
+            signal: Cell::new(Signal::Traces),
             is_over: Cell::new(false),
         }
+    }
+
+    /// It turns out to carry this.
+    pub(super) fn carries(&self, signal: Signal) {
+        self.signal.set(signal);
     }
 
     /// Bytes came from the wire.
@@ -216,7 +286,8 @@ impl<'a> Reading<'a> {
     /// Takes what was read to the ingest owner.
     pub(super) async fn end(self, read: Result<Message, Rejection>) -> Result<Accepted, Rejection> {
         self.is_over.set(true);
-        self.peer.shared.take(self.wire_bytes.get(), read).await
+        let (signal, wire_bytes) = (self.signal.get(), self.wire_bytes.get());
+        self.peer.shared.take(signal, wire_bytes, read).await
     }
 }
 
@@ -224,9 +295,9 @@ impl Drop for Reading<'_> {
     fn drop(&mut self) {
         self.peer.end();
         if !self.is_over.get() {
-            self.peer
-                .shared
-                .account(self.wire_bytes.get(), &Err(Rejection::BrokenOff));
+            let (signal, wire_bytes) = (self.signal.get(), self.wire_bytes.get());
+            let shared = &self.peer.shared;
+            shared.account(signal, wire_bytes, &Err(Rejection::BrokenOff));
         }
     }
 }

@@ -123,7 +123,7 @@ async fn exported(authority: String, compression: Compression) -> (ExporterAccou
     let exporter = OtlpExporter::build(&settings(authority, compression), limiter.clone()).unwrap();
     let mut most = 0;
     {
-        let mut exporting = std::pin::pin!(exporter.export(&batch, progress));
+        let mut exporting = std::pin::pin!(exporter.export(&*batch, progress));
         std::future::poll_fn(|context| {
             let polled = exporting.as_mut().poll(context);
             most = most.max(limiter.accounted());

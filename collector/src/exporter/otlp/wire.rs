@@ -11,7 +11,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tracepipe_config::Compression;
 
-use crate::batcher::SpanBatch;
+use crate::batcher::Batch;
 use crate::grpc_prefix::{self, PREFIX_BYTES};
 use crate::limiter::{Held, MemoryLimiter};
 
@@ -48,7 +48,7 @@ impl WireMessage {
     /// # Errors
     /// A compressor that fails; 4 GiB, which no prefix can say.
     pub(super) fn new(
-        batch: &SpanBatch,
+        batch: &impl Batch,
         compression: Compression,
         limiter: &MemoryLimiter,
     ) -> std::io::Result<Self> {
@@ -56,13 +56,13 @@ impl WireMessage {
         let compressed = match compression {
             Compression::None => None,
             Compression::Gzip => {
-                held.set(2 * batch.bytes as u64 + GZIP_BYTES);
+                held.set(2 * batch.bytes() + GZIP_BYTES);
                 let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
                 batch.pieces().try_for_each(|piece| gzip.write_all(piece))?;
                 Some(gzip.finish()?)
             }
             Compression::Zstd => {
-                held.set(2 * batch.bytes as u64 + ZSTD_BYTES);
+                held.set(2 * batch.bytes() + ZSTD_BYTES);
                 let mut zstd = zstd::Encoder::new(Vec::new(), zstd::DEFAULT_COMPRESSION_LEVEL)?;
                 batch.pieces().try_for_each(|piece| zstd.write_all(piece))?;
                 Some(zstd.finish()?)

@@ -37,6 +37,7 @@ impl Rig {
             gather: GATHER,
             snapshots,
             decision_log: None,
+            metrics: None,
         };
         let drained = Rc::new(Notify::new());
         tokio::task::spawn_local(release(Rc::clone(&ingest), outlet, drained, stopped));
