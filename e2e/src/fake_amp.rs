@@ -67,7 +67,7 @@ pub struct Options {
     pub tls: Option<TestTls>,
     /// `None`: a free port of 127.0.0.1.
     pub listen: Option<SocketAddr>,
-    /// Quotas; `None`: whatever can be decoded is taken, and nothing is remembered of it but its number.
+    /// Quotas; `None`: whatever can be decoded is taken, and of its samples only their number is remembered.
     pub limits: Option<Limits>,
     /// What becomes of the good samples beside a bad one.
     pub on_bad: OnBad,
@@ -407,6 +407,7 @@ fn put(shared: &Shared, request: WriteRequest, limits: Option<&Limits>) -> Optio
     let mut store = lock(&shared.store);
     let Some(limits) = limits else {
         store.counts.samples += samples;
+        store.put_metadata(request.metadata);
         return None;
     };
     let refusal = if store.within_rate(samples, now, limits) {

@@ -1,4 +1,4 @@
-//! An OTLP/gRPC backend that remembers which spans it got.
+//! An OTLP/gRPC backend that remembers which spans it got, and counts data points.
 //!
 //! It reads the gRPC framing itself (gRPC over HTTP/2: a flag byte, a big-endian length, the message) and of the
 //! message only the ids, so that it costs little beside the collector that is measured.
@@ -20,6 +20,9 @@ use crate::wire::{Field, Malformed, Reader};
 
 /// The method that OTLP/gRPC exporters call for traces.
 pub const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
+/// The method that they call for metrics.
+pub const METRICS_EXPORT_PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
 /// Largest message on the wire and after inflation: twice the OTLP specification's advice of 64 MiB.
 const MESSAGE_BYTES_MAX: usize = 128 * 1024 * 1024;
@@ -47,6 +50,8 @@ pub struct SinkCounts {
     pub failed: u64,
     /// Spans in the requests that were taken, repeated ones included.
     pub spans: u64,
+    /// Data points in the requests that were taken.
+    pub metric_points: u64,
     /// Bytes of the taken messages, inflated.
     pub message_bytes: u64,
 }
@@ -166,7 +171,8 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         Behaviour::Reject => return Ok(answer(grpc::Code::InvalidArgument)),
         Behaviour::Hang => std::future::pending().await,
     }
-    if parts.uri.path() != EXPORT_PATH {
+    let of_metrics = parts.uri.path() == METRICS_EXPORT_PATH;
+    if !of_metrics && parts.uri.path() != EXPORT_PATH {
         fail(&shared);
         return Ok(answer(grpc::Code::Unimplemented));
     }
@@ -179,13 +185,19 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         return Ok(answer(grpc::Code::InvalidArgument));
     };
     let mut ids = Vec::new();
-    if read_ids(&message, &mut ids).is_err() {
+    let read = if of_metrics {
+        count_points(&message)
+    } else {
+        read_ids(&message, &mut ids).map(|()| 0)
+    };
+    let Ok(metric_points) = read else {
         fail(&shared);
         return Ok(answer(grpc::Code::InvalidArgument));
-    }
+    };
     let mut state = lock(&shared.state);
     state.counts.accepted += 1;
     state.counts.spans += ids.len() as u64;
+    state.counts.metric_points += metric_points;
     state.counts.message_bytes += message.len() as u64;
     if let Some(messages) = &mut state.messages {
         messages.push(message.clone());
@@ -224,6 +236,27 @@ fn read_ids(request: &[u8], ids: &mut Vec<(TraceId, SpanId)>) -> Result<(), Malf
         }
     }
     Ok(())
+}
+
+/// Fields: request 1 = resource metrics, there 2 = scope metrics, there 2 = metric, there 5, 7, 9, 10 or 11 = what it is,
+/// there 1 = point.
+fn count_points(request: &[u8]) -> Result<u64, Malformed> {
+    let mut points = 0;
+    for resource_metrics in messages(request, 1) {
+        for scope_metrics in messages(resource_metrics?, 2) {
+            for metric in messages(scope_metrics?, 2) {
+                for field in Reader::new(metric?) {
+                    if let (5 | 7 | 9 | 10 | 11, Field::Bytes(data)) = field? {
+                        for point in messages(data, 1) {
+                            point?;
+                            points += 1;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    Ok(points)
 }
 
 fn messages(bytes: &[u8], number: u32) -> impl Iterator<Item = Result<&[u8], Malformed>> {

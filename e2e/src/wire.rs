@@ -60,6 +60,11 @@ impl Writer {
         self.bytes(field, &inner.bytes);
     }
 
+    /// A varint without a field, for packed ones.
+    pub fn bare_varint(&mut self, value: u64) {
+        self.raw_varint(value);
+    }
+
     fn raw_varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.bytes.push((value & 0x7f) as u8 | 0x80);

@@ -174,15 +174,19 @@ impl Store {
             self.counts = before;
             self.take_back(undo);
         } else {
-            self.counts.metadata += request.metadata.len() as u64;
-            let named = request.metadata.into_iter().map(|it| (it.name.clone(), it));
-            self.metadata.extend(named);
+            self.put_metadata(request.metadata);
             self.put_exemplars(exemplars);
         }
         self.counts.samples_refused += bad.len() as u64;
         let room = REFUSED_MAX.saturating_sub(self.refused.len());
         self.refused.extend(bad.into_iter().take(room));
         first.map_or(Ok(()), Err)
+    }
+
+    pub(super) fn put_metadata(&mut self, metadata: Vec<Metadata>) {
+        self.counts.metadata += metadata.len() as u64;
+        let named = metadata.into_iter().map(|it| (it.name.clone(), it));
+        self.metadata.extend(named);
     }
 
     fn admits(&self, labels: &Labels, limits: &Limits) -> Result<(), Reason> {

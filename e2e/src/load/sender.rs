@@ -16,7 +16,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
 use crate::grpc::{self, Frame};
-use crate::otlp_sink::EXPORT_PATH;
+use crate::otlp_sink::{EXPORT_PATH, METRICS_EXPORT_PATH};
 use crate::wire::{Field, Reader};
 use crate::workload::Encoding;
 
@@ -122,7 +122,7 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Makes a client; nothing is sent yet.
+    /// Makes a client for traces; nothing is sent yet.
     ///
     /// # Errors
     /// When the address makes no URL.
@@ -131,6 +131,22 @@ impl Sender {
             Protocol::Grpc => EXPORT_PATH,
             Protocol::Http => "/v1/traces",
         };
+        Self::to(target, path)
+    }
+
+    /// Makes a client for metrics: what it says of spans is then said of data points.
+    ///
+    /// # Errors
+    /// As [`Sender::new`].
+    pub fn of_metrics(target: Target) -> anyhow::Result<Self> {
+        let path = match target.protocol {
+            Protocol::Grpc => METRICS_EXPORT_PATH,
+            Protocol::Http => "/v1/metrics",
+        };
+        Self::to(target, path)
+    }
+
+    fn to(target: Target, path: &str) -> anyhow::Result<Self> {
         let uri = format!("http://{}{path}", target.address)
             .parse()
             .context("the target's URL")?;
@@ -152,7 +168,7 @@ impl Sender {
         })
     }
 
-    /// Sends one `ExportTraceServiceRequest` and waits for the answer, 30 s at most.
+    /// Sends one request and waits for the answer, 30 s at most.
     pub async fn send(&self, body: Bytes, encoding: Encoding) -> Outcome {
         let exchange = async {
             let request = self.request(body, encoding)?;

@@ -99,12 +99,12 @@ impl Histogram {
                     writer.varint(2, *length);
                 });
             }
-            let mut packed = Vec::new();
-            for delta in deltas {
-                push_varint(&mut packed, to_zigzag(*delta));
-            }
-            if !packed.is_empty() {
-                writer.bytes(fields[1], &packed);
+            if !deltas.is_empty() {
+                let mut packed = Writer::default();
+                deltas
+                    .iter()
+                    .for_each(|delta| packed.bare_varint(to_zigzag(*delta)));
+                writer.bytes(fields[1], &packed.into_bytes());
             }
         }
         writer.varint(14, self.reset_hint);
@@ -259,14 +259,6 @@ fn packed_floats(bytes: &[u8]) -> Read<Vec<u64>> {
     } else {
         malformed("floats that end in one")
     }
-}
-
-fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        bytes.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
 }
 
 fn zigzag(value: u64) -> i64 {
