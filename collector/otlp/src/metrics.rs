@@ -6,6 +6,10 @@
 //! Known fields of another wire type than their own are errors and unknown fields are skipped, as in [`crate::check`].
 //! Text is not looked at. Nothing is deeper than its message but the values of attributes, which are bounded there.
 
+mod parts;
+
+pub use parts::{PartBounds, Parts};
+
 use crate::check::{self, VALUE_DEPTH_MAX, check_attributes, check_field};
 use crate::walk::REQUEST_BYTES_MAX;
 use crate::wire::{Cursor, Fault, WireError, WireType};
