@@ -179,13 +179,28 @@ impl fmt::Debug for EarlyCredentials {
 impl Keeper {
     /// AWS does not know the credentials, or says that they have ended: new ones are fetched, and those at hand are used
     /// until then.
-    pub(in crate::exporter) fn refused(&self) {
+    /// True when they are fetched for it: not so often.
+    pub(in crate::exporter) fn refused(&self) -> bool {
         let now = self.clock.now();
         let mut last = self.last_refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| now >= last + REFUSED_INTERVAL) {
+        let is_due = last.is_none_or(|last| now >= last + REFUSED_INTERVAL);
+        if is_due {
             *last = Some(now);
             self.refused.notify_one();
         }
+        is_due
+    }
+
+    /// As [`Self::refused`], and waits for those that are fetched for it. True when some came.
+    pub(in crate::exporter) async fn renew(&self) -> bool {
+        let mut held = self.held.subscribe();
+        let attempts = held.borrow().attempts;
+        if !self.refused() {
+            return false;
+        }
+        let is_over = held.wait_for(|held| held.attempts > attempts);
+        let ended = tokio::time::timeout(WAIT_MAX, is_over).await;
+        matches!(ended, Ok(Ok(held)) if held.failure.is_none())
     }
 
     async fn keep(self: Arc<Self>) {

@@ -67,7 +67,7 @@ impl AwsClock {
             tracing::warn!(
                 off_seconds = off.as_secs(),
                 is_behind = behind.is_ok(),
-                "this node's clock is wrong; requests to X-Ray are signed with AWS's time (said once in {} s at most)",
+                "this node's clock is wrong; requests to AWS are signed with AWS's time (said once in {} s at most)",
                 LOG_INTERVAL.as_secs()
             );
         }

@@ -248,6 +248,28 @@ async fn credentials_that_aws_refuses_are_fetched_anew_but_not_all_the_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_was_refused_can_wait_for_the_credentials_that_are_fetched_for_it() {
+    let world = World::new(|_, number| match number {
+        2 => Answer::Fail,
+        4 => Answer::Hang,
+        _ => Answer::Give(HOUR),
+    });
+    assert_eq!(world.ask().await.0, Some(1));
+    let keeper = world.credentials.keeper();
+    assert!(!keeper.renew().await, "none came");
+    assert!(!keeper.renew().await, "not so often");
+    assert_eq!(world.ask().await.0, Some(1), "those at hand are used");
+    tokio::time::sleep(REFUSED_INTERVAL).await;
+    assert_eq!(world.ask().await.0, Some(3), "it was tried again");
+    let before = world.clock.now();
+    assert!(!keeper.renew().await, "no answer");
+    assert!(world.clock.now() - before <= WAIT_MAX);
+    tokio::time::sleep(REFUSED_INTERVAL).await;
+    assert!(keeper.renew().await);
+    assert_eq!(world.ask().await.0, Some(6));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_whose_clock_is_wrong_uses_what_it_gets_and_no_longer_than_aws_takes_it() {
     // Ahead by two hours: all that comes seems to be past its end.
     let world = World::new(|_, _| Answer::Give(HOUR));

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use aws_sdk_xray::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::http::HttpConnector;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -133,4 +135,106 @@ fn a_proxy_or_a_file_that_is_none_is_an_error_that_names_it_and_no_password() {
         assert!(!error.contains("secret"), "{error}");
     }
     assert!(http_client(None, &|_| None).unwrap().is_none());
+}
+
+/// The first line that a request by a [`connector`] says to the socket that is at `proxy`; none when it takes another way.
+async fn connected(
+    endpoint: &str,
+    own: impl Fn(&str) -> Option<String>,
+    variables: impl Fn(&str) -> Vec<(&'static str, String)>,
+) -> Option<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = format!("127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let variables: HashMap<_, _> = variables(&proxy).into_iter().collect();
+    let own = own(&proxy);
+    let way = Way {
+        proxy: own.as_deref(),
+        is_secure: endpoint.starts_with("https"),
+        ..WAY
+    };
+    let connector = connector(&way, &|name| variables.get(name).cloned()).unwrap();
+    let mut request = HttpRequest::empty();
+    request.set_uri(endpoint).unwrap();
+    let call = connector.call(request);
+    let heard = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut said = Vec::new();
+        while !said.ends_with(b"\r\n") {
+            said.push(socket.read_u8().await.unwrap());
+        }
+        String::from_utf8(said).unwrap()
+    };
+    tokio::select! {
+        said = heard => Some(said),
+        _ = call => None,
+    }
+}
+
+const WAY: Way<'static> = Way {
+    setting: "exporters.prometheusremotewrite",
+    proxy: None,
+    ca_file: None,
+    is_secure: true,
+    is_of_aws: true,
+};
+
+#[tokio::test]
+async fn a_named_endpoint_is_reached_by_its_own_proxy_or_by_that_of_its_scheme() {
+    let url = |proxy: &str| Some(format!("http://{proxy}"));
+    let none = |_: &str| None;
+    let set = |name: &'static str| move |proxy: &str| vec![(name, proxy.to_owned())];
+    let (secure, plain) = ("https://amp.invalid/write", "http://amp.invalid/write");
+    let tunnel = Some("CONNECT amp.invalid:443 HTTP/1.1\r\n".to_owned());
+    let asked = Some("GET http://amp.invalid/write HTTP/1.1\r\n".to_owned());
+    assert_eq!(connected(secure, url, |_| Vec::new()).await, tunnel);
+    assert_eq!(connected(plain, url, |_| Vec::new()).await, asked);
+    assert_eq!(connected(secure, none, set("HTTPS_PROXY")).await, tunnel);
+    assert_eq!(connected(plain, none, set("http_proxy")).await, asked);
+    assert_eq!(connected(secure, none, set("HTTP_PROXY")).await, None);
+    assert_eq!(connected(plain, none, set("HTTPS_PROXY")).await, None);
+}
+
+#[test]
+fn what_a_named_endpoint_cannot_use_is_an_error_that_names_its_setting() {
+    let error = |way: Way<'_>, variables: &[(&str, &str)]| {
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(one, _)| *one == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        connector(&way, &variable)
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    };
+    let missing = Path::new("/does/not/exist");
+    let of_file = Way {
+        ca_file: Some(missing),
+        ..WAY
+    };
+    let said = error(of_file, &[]).unwrap_err();
+    assert_eq!(
+        said,
+        "exporters.prometheusremotewrite.tls.ca_file: cannot read /does/not/exist"
+    );
+    let of_proxy = Way {
+        proxy: Some("ftp://user:password@proxy"),
+        ..WAY
+    };
+    let said = error(of_proxy, &[]).unwrap_err();
+    assert!(
+        said.starts_with("exporters.prometheusremotewrite.proxy_url: "),
+        "{said}"
+    );
+    assert!(!said.contains("password"), "{said}");
+    let bundle = [("AWS_CA_BUNDLE", "/does/not/exist")];
+    let said = error(WAY, &bundle).unwrap_err();
+    assert!(said.starts_with("AWS_CA_BUNDLE: "), "{said}");
+    let not_of_aws = Way {
+        is_of_aws: false,
+        ..WAY
+    };
+    assert_eq!(
+        error(not_of_aws, &bundle),
+        Ok(()),
+        "it speaks of AWS's endpoints only"
+    );
 }
