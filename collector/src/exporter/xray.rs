@@ -3,7 +3,7 @@
 //! Every document is followed to its end: a 200 answer may still name documents that X-Ray did not take
 //! (`UnprocessedTraceSegments`), a throttled request is sent again, and what is given up is counted by its reason.
 //!
-//! `documents.rs` packs, `left_over.rs` fills the last request of a batch with the next one's, `pace.rs` says how fast requests may go, `failure.rs` what a failed one means, `client.rs` makes
+//! `documents.rs` packs, `left_over.rs` makes requests leave full and some together, `pace.rs` says how fast requests may go, `failure.rs` what a failed one means, `client.rs` makes
 //! the SDK's client of what all exporters to AWS share ([`super::aws`]). `telemetry.rs` tells X-Ray about all this, when it
 //! shall.
 
@@ -32,7 +32,7 @@ use tracepipe_xray::{TraceTranslator, Translator};
 
 use self::documents::Documents;
 use self::failure::{Failure, classify};
-use self::left_over::LeftOver;
+use self::left_over::{Burst, LeftOver};
 use self::pace::{Gate, Refusal};
 use self::telemetry::Telemetry;
 use super::progress::Progress;
@@ -128,46 +128,52 @@ impl XrayExporter {
     }
 
     /// Translates a batch and sends its documents until each is taken or given up. No more documents than fit into
-    /// `num_workers` requests exist at a time, over all batches: a request that waits for its next attempt holds up
-    /// the translation of the next, and the queue takes what comes meanwhile.
+    /// `num_workers` requests, and one burst, exist at a time, over all batches: a request that waits for its next attempt
+    /// holds up the translation of the next, and the queue takes what comes meanwhile.
     pub(crate) async fn export(&self, batch: &SpanBatch, progress: Progress) {
         if let Some(telemetry) = &self.telemetry {
             telemetry.start(|| progress.queue());
         }
         let progress = RefCell::new(progress);
         let mut sending = FuturesUnordered::new();
-        let mut documents = self.with_left_over(Documents::default(), &progress);
+        let mut burst = self
+            .left_over
+            .take_with(Burst::default(), &mut progress.borrow_mut());
         for trace in &batch.traces {
             let bytes = batch.spans_of(trace);
             let mut spans = EachSpan::of_walked(bytes);
-            if documents.go_before(trace.span_count) {
-                let full = std::mem::take(&mut documents);
-                self.send_when_there_is_room(full, &mut sending, &progress).await;
-            }
+            burst.make_room(trace.span_count);
             let outline = || TraceOutline::read(bytes, trace.is_whole);
             let mut translator = self.translator.begin(outline);
-            let mut first = documents.0.len();
+            let mut first = burst.last.0.len();
             while let Some(span) = spans.next() {
-                translate(&mut translator, span, &mut documents, &progress);
-                if documents.0.len() >= documents::DOCUMENTS_PER_REQUEST_MAX {
-                    documents.order_from(std::mem::take(&mut first));
+                translate(&mut translator, span, &mut burst.last, &progress);
+                if burst.last.0.len() >= documents::DOCUMENTS_PER_REQUEST_MAX {
+                    burst.last.order_from(std::mem::take(&mut first));
+                    burst.cut();
                 }
-                while let Some(full) = documents.take_full() {
+                for full in burst.take_full() {
                     self.send_when_there_is_room(full, &mut sending, &progress).await;
                 }
             }
-            documents.order_from(first);
+            burst.last.order_from(first);
         }
-        let last = loop {
-            // Another batch may have left some meanwhile, and only one can.
-            documents = self.with_left_over(documents, &progress);
-            let Some(full) = documents.take_full() else {
-                break self.unless_taken(documents, &mut sending, &progress).await;
-            };
-            self.send_when_there_is_room(full, &mut sending, &progress).await;
-        };
-        if let Some(last) = last {
-            self.send_when_there_is_room(last, &mut sending, &progress).await;
+        loop {
+            // Another batch may have left something meanwhile, and only one can.
+            burst = self.left_over.take_with(burst, &mut progress.borrow_mut());
+            let enough = burst.take_enough();
+            if enough.is_empty() {
+                break;
+            }
+            for request in enough {
+                self.send_when_there_is_room(request, &mut sending, &progress)
+                    .await;
+            }
+        }
+        let rest = self.unless_taken(burst, &mut sending, &progress).await;
+        for request in rest.into_iter().flat_map(Burst::into_requests) {
+            self.send_when_there_is_room(request, &mut sending, &progress)
+                .await;
         }
         while sending.next().await.is_some() {}
         drop(sending);
@@ -180,37 +186,19 @@ impl XrayExporter {
         }
     }
 
-    /// Documents behind those that another batch has left over.
-    fn with_left_over(&self, documents: Documents, progress: &RefCell<Progress>) -> Documents {
-        let Some((mut all, theirs)) = self.left_over.take() else {
-            return documents;
-        };
-        progress.borrow_mut().merge(theirs);
-        all.0.extend(documents.0);
-        all
-    }
-
     /// Leaves the last documents of a batch to the next one, and works on those on their way meanwhile. Gives them back
     /// when they are not to wait, or nobody took them in time.
     async fn unless_taken(
         &self,
-        documents: Documents,
+        burst: Burst,
         sending: &mut FuturesUnordered<LocalBoxFuture<'_, ()>>,
         progress: &RefCell<Progress>,
-    ) -> Option<Documents> {
-        if documents.0.is_empty() || documents.are_enough() || progress.borrow().is_closing() {
-            return Some(documents).filter(|documents| !documents.0.is_empty());
-        }
-        let theirs = progress.borrow_mut().split(documents.spans());
-        let mut left = std::pin::pin!(self.left_over.leave(documents, theirs, &self.limiter));
+    ) -> Option<Burst> {
+        let mut left = std::pin::pin!(self.left_over.leave(burst, progress, &self.limiter, self.clock));
         loop {
             tokio::select! {
                 biased;
-                given_back = &mut left => {
-                    let (documents, theirs) = given_back?;
-                    progress.borrow_mut().merge(theirs);
-                    return Some(documents);
-                }
+                given_back = &mut left => return given_back,
                 Some(()) = sending.next(), if !sending.is_empty() => {}
             }
         }

@@ -384,6 +384,41 @@ fn the_last_documents_of_a_batch_leave_with_those_of_the_next() {
 }
 
 #[test]
+fn full_requests_leave_four_together() {
+    story(|| async {
+        let mut world = World::new(NO_BOUND, |_, _, _| Answer::Take);
+        // A request's documents, five times a second.
+        let mut calls = Vec::new();
+        for _ in 0..40 {
+            world.push(5);
+            world.queue.push(world.batcher.take().unwrap());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            calls.push(world.cloud.seen.lock().unwrap().calls);
+        }
+        calls.dedup();
+        // The first of them waits no longer than half a second.
+        assert!(calls.windows(2).all(|pair| pair[1] - pair[0] >= 3), "{calls:?}");
+        assert_eq!(world.settle().await.exported, 2_000);
+        assert_eq!(world.cloud.seen.lock().unwrap().calls, 40);
+    });
+}
+
+#[test]
+fn no_document_waits_longer_because_others_come() {
+    story(|| async {
+        let mut world = World::new(NO_BOUND, |_, _, _| Answer::Take);
+        for number in 1..=20 {
+            world.push(1);
+            world.queue.push(world.batcher.take().unwrap());
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            let came = world.cloud.seen.lock().unwrap().sent.len();
+            assert!(came + 20 >= number * 10, "{came} of {number} traces");
+        }
+        assert_eq!(world.settle().await.exported, 200);
+    });
+}
+
+#[test]
 fn documents_to_which_none_come_leave_within_a_second_and_at_once_when_the_collector_goes() {
     story(|| async {
         let mut world = World::new(NO_BOUND, |_, _, _| Answer::Take);
