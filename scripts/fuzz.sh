@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the fuzz targets of collector/otlp/fuzz and collector/xray/fuzz one after the other: the walk of encoded requests
-# with what builds on it, the JSON transcoder, and the translation of spans to X-Ray documents.
+# with what builds on it, the JSON transcoders, requests with metrics, and the translation of spans to X-Ray documents.
 #   scripts/fuzz.sh [SECONDS]   so long each (default 60); exit status 1 when an input was found that breaks a rule
 #   scripts/fuzz.sh --minimize  chooses the committed corpora anew from all that was found so far; needs Python 3
 # What must hold is written in src/fuzzing of either crate; `make test` runs the same functions on the committed corpora
@@ -13,7 +13,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/e2e/tools/lib.sh"
 cd "$root"
 readonly CARGO_FUZZ=0.13.2
-readonly TARGETS="otlp/walk otlp/json xray/translate"
+readonly TARGETS="otlp/walk otlp/json otlp/metrics otlp/metrics_json xray/translate"
 readonly INPUT_BYTES_MAX=4096
 
 mode=run seconds=60

@@ -5,7 +5,7 @@ use prost::Message;
 
 use super::*;
 use crate::testing::json::json_texts;
-use crate::testing::{broken_bytes, requests, wild_bytes};
+use crate::testing::{self, broken_bytes, requests, wild_bytes};
 
 /// The files of a corpus: small inputs that together reach everything the fuzzer has reached.
 fn corpus(target: &str) -> Vec<PathBuf> {
@@ -39,6 +39,12 @@ fn the_corpus_of_json_holds() {
     replay("json", json);
 }
 
+#[test]
+fn the_corpora_of_metrics_hold() {
+    replay("metrics", metrics);
+    replay("metrics_json", metrics_json);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -56,5 +62,16 @@ proptest! {
     #[test]
     fn what_holds_for_json_holds_for_every_text(text in json_texts()) {
         json(&text);
+    }
+
+    #[test]
+    fn what_holds_for_metrics_holds_for_all_bytes(
+        request in testing::metrics::requests(),
+        odd in testing::metrics::wild_bytes(),
+        broken in testing::metrics::broken_bytes(),
+    ) {
+        metrics(&request.encode_to_vec());
+        metrics(&odd);
+        metrics(&broken);
     }
 }
