@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::sampling::Sampling;
 use crate::spec::{Identity, IdentityType, Mode, TracingPipeline, TracingPipelineSpec};
-use crate::values::{Duration, Percentage, cpu_millis, memory_bytes};
+use crate::values::{Duration, Percentage, WorkspaceUrl, cpu_millis, memory_bytes};
 use crate::workload::{ResourceAmounts, Resources, Toleration, TolerationEffect, TolerationOperator};
 
 /// Longest name of a TracingPipeline: `-collector-` and a hash are put behind it, and 63 characters are a label.
@@ -140,6 +140,8 @@ pub mod cel {
     pub const BATCH_SIZES: &str = "self.sendBatchMaxSize == 0 || self.sendBatchMaxSize >= self.sendBatchSize";
     /// At `exporters`.
     pub const ONE_EXPORTER: &str = "self.xray.mode == 'Enabled' || has(self.logging)";
+    /// At `ampRemoteWriteEndpoint`. Which hosts may be named is the administrator's to say, and the operator's to check.
+    pub const AMP_ENDPOINT: &str = "self.matches('^https?://[0-9A-Za-z.-]+(:[0-9]{1,5})?/workspaces/ws-[0-9A-Za-z-]{1,61}/api/v1/remote_write$')";
     /// At `identity`.
     pub const NO_ROLE: &str = "self.type == 'IRSA' || !has(self.roleArn)";
     /// At the spec. A text that is no amount is the pattern's to refuse. In bytes and not as a text with `Mi`, whose
@@ -199,6 +201,8 @@ pub mod message {
     pub const BATCH_SIZES: &str = "sendBatchMaxSize must be 0 or at least sendBatchSize";
     /// At `exporters`.
     pub const ONE_EXPORTER: &str = "no exporter is on: set xray.mode to Enabled, or add logging";
+    /// At `ampRemoteWriteEndpoint`.
+    pub const AMP_ENDPOINT: &str = "write the workspace's remote write URL: https://aps-workspaces.REGION.amazonaws.com/workspaces/ws-ID/api/v1/remote_write";
     /// At `identity`.
     pub const NO_ROLE: &str = "roleArn is for type IRSA: remove it (an EKS Pod Identity association names its own role), or set type to IRSA";
     /// At the spec.
@@ -310,6 +314,10 @@ pub fn violations(pipeline: &TracingPipeline) -> Vec<Violation> {
     let exporters = &spec.exporters;
     let on = exporters.xray.mode == Mode::Enabled || exporters.logging.is_some();
     found.unless(on, "spec.exporters", message::ONE_EXPORTER);
+    let endpoint = spec.amp_remote_write_endpoint.as_deref();
+    let is_endpoint = endpoint.is_none_or(|url| WorkspaceUrl::parse(url).is_some());
+    let path = "spec.ampRemoteWriteEndpoint";
+    found.unless(is_endpoint, path, message::AMP_ENDPOINT);
     identity(&spec.identity, &mut found);
     collector(spec, &mut found);
     found.0

@@ -72,6 +72,15 @@ pub struct TracingPipelineSpec {
     #[schemars(extend("x-kubernetes-validations" = [validation(cel::ONE_EXPORTER, message::ONE_EXPORTER)]))]
     pub exporters: Exporters,
 
+    /// Remote write URL of a workspace of Amazon Managed Prometheus, for example
+    /// `https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-ID/api/v1/remote_write`. With it collectors take OTLP
+    /// metrics as well and write them there, signed; the administrator's `aws.amp` chart values say which workspaces may be
+    /// named. Metrics are refused when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    #[schemars(extend("x-kubernetes-validations" = [validation(cel::AMP_ENDPOINT, message::AMP_ENDPOINT)]))]
+    pub amp_remote_write_endpoint: Option<String>,
+
     /// How collectors get AWS credentials.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-validations" = rules::at_identity()))]

@@ -10,6 +10,9 @@ use crate::rules::DURATION_LENGTH_MAX;
 /// Most cores of a CPU amount: more than any machine has, few enough for `u32` thousandths.
 const CPU_CORES_MAX: u32 = 1000;
 
+/// Longest `ampRemoteWriteEndpoint`, in bytes.
+pub(crate) const WORKSPACE_URL_LENGTH_MAX: usize = 512;
+
 /// A share in steps of a ten-thousandth of a percent, 0 to 100 percent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Percentage(u32);
@@ -141,6 +144,56 @@ pub fn memory_bytes(text: &str) -> Option<u128> {
     let plain = !number.starts_with('0') && number.len() <= 15;
     let number: u64 = number.parse().ok().filter(|_| plain)?;
     Some(u128::from(number) * factor)
+}
+
+/// The remote write URL of a workspace of Amazon Managed Prometheus, taken apart:
+/// `https://HOST[:PORT]/workspaces/ws-ID/api/v1/remote_write`. Which hosts are Amazon's is not looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkspaceUrl<'u> {
+    /// Scheme, host and port as written.
+    pub origin: &'u str,
+    /// False for `http`.
+    pub is_https: bool,
+    /// Letters, digits, hyphens and dots, as written.
+    pub host: &'u str,
+    /// Up to five digits, as written.
+    pub port: Option<&'u str>,
+    /// `ws-` and 1 to 61 letters, digits and hyphens.
+    pub workspace: &'u str,
+}
+
+impl<'u> WorkspaceUrl<'u> {
+    /// None for anything else, and for more than 512 bytes.
+    pub fn parse(url: &'u str) -> Option<Self> {
+        let (is_https, rest) = match url.strip_prefix("https://") {
+            Some(rest) => (true, rest),
+            None => (false, url.strip_prefix("http://")?),
+        };
+        let (authority, path) = rest.split_at(rest.find('/')?);
+        let workspace = path
+            .strip_prefix("/workspaces/")?
+            .strip_suffix("/api/v1/remote_write")?;
+        let id = workspace.strip_prefix("ws-")?;
+        let (host, port) = match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        };
+        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+        let is_id = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let holds = url.len() <= WORKSPACE_URL_LENGTH_MAX
+            && !host.is_empty()
+            && host.bytes().all(is_host)
+            && port.is_none_or(|port| digits(port).is_some() && port.len() <= 5)
+            && (1..=61).contains(&id.len())
+            && id.bytes().all(is_id);
+        holds.then_some(Self {
+            origin: url.strip_suffix(path)?,
+            is_https,
+            host,
+            port,
+            workspace,
+        })
+    }
 }
 
 /// A number of ASCII digits, at least one, at most nine.

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
+use tracepipe_crds::values::WorkspaceUrl;
 
+use crate::amp::WorkspaceArn;
 use crate::controller::Scope;
 use crate::exporting::PATIENCE;
 use crate::iam::{Account, Issuer, Surroundings};
-use crate::settings::{AwsAccount, Facts, ManagedRoles, Settings};
+use crate::settings::{Amp, AwsAccount, Facts, ManagedRoles, Settings, Workspaces};
 
 /// Turns TracingPipelines into trace collectors, one on every node.
 #[derive(Debug, Parser)]
@@ -105,6 +107,13 @@ pub(crate) struct Administration {
     /// ARN of the policy that bounds every role that the operator makes.
     #[arg(long, env = "TRACEPIPE_PERMISSIONS_BOUNDARY", value_parser = policy_arn)]
     permissions_boundary: Option<String>,
+    /// ARNs of the AMP workspaces that a TracingPipeline may write metrics to, separated by commas; `*` for every one of the
+    /// account. Default: none.
+    #[arg(long, env = "TRACEPIPE_AMP_WORKSPACES", value_parser = workspaces, default_value = "")]
+    amp_workspaces: Workspaces,
+    /// Scheme, host and port of AMP endpoints that are not AWS's own, for example of a proxy, separated by commas.
+    #[arg(long, env = "TRACEPIPE_AMP_ENDPOINTS", value_parser = origin, value_delimiter = ',')]
+    amp_endpoints: Vec<String>,
     /// The cluster's OpenID Connect issuer. Default, where the operator runs: as its own token names it.
     #[arg(long, value_name = "URL", env = "TRACEPIPE_ISSUER", value_parser = Issuer::parse)]
     issuer: Option<Issuer>,
@@ -215,6 +224,9 @@ pub(crate) struct IamPolicyArguments {
     /// Print the permissions boundary instead: the most that any role of a TracingPipeline may do.
     #[arg(long)]
     pub(crate) boundary: bool,
+    /// As in the chart's aws.amp.workspaces, for --boundary: ARNs separated by commas, or `*`.
+    #[arg(long, value_parser = workspaces, default_value = "")]
+    pub(crate) amp_workspaces: Workspaces,
 }
 
 impl RunArguments {
@@ -278,6 +290,14 @@ impl CleanupArguments {
 }
 
 impl IamPolicyArguments {
+    /// Where the roles are.
+    pub(crate) fn aws(&self) -> AwsAccount {
+        AwsAccount {
+            partition: self.partition.clone(),
+            id: self.account.clone(),
+        }
+    }
+
     /// Of the roles that the operator shall be allowed to make.
     pub(crate) fn managed_roles(&self) -> ManagedRoles {
         ManagedRoles {
@@ -332,6 +352,10 @@ impl Administration {
             xray_endpoint: self.xray_endpoint.clone(),
             sts_endpoint: self.sts_endpoint.clone(),
             extra_ca,
+            amp: Amp {
+                workspaces: self.amp_workspaces.clone(),
+                endpoints: self.amp_endpoints.clone(),
+            },
             issuer: self.issuer.clone(),
             exporting_patience: PATIENCE,
             managed_roles: self.cluster_name.clone().map(|cluster| ManagedRoles {
@@ -398,6 +422,28 @@ fn namespaced_name(text: &str) -> Result<(String, String), String> {
             Ok((namespace.to_owned(), name.to_owned()))
         }
         _ => Err("write NAMESPACE/NAME".to_owned()),
+    }
+}
+
+fn workspaces(text: &str) -> Result<Workspaces, String> {
+    match text {
+        "*" => Ok(Workspaces::Any),
+        "" => Ok(Workspaces::default()),
+        arns => {
+            let arns = arns.split(',').map(WorkspaceArn::parse);
+            arns.collect::<Result<_, _>>().map(Workspaces::Listed)
+        }
+    }
+}
+
+/// What stands before the path of an `ampRemoteWriteEndpoint`.
+fn origin(text: &str) -> Result<String, String> {
+    let url = format!("{text}/workspaces/ws-0/api/v1/remote_write");
+    match WorkspaceUrl::parse(&url) {
+        Some(found) if found.origin == text => Ok(text.to_owned()),
+        Some(_) | None => {
+            Err("write scheme, host and port, without a path: https://amp.internal:8443".to_owned())
+        }
     }
 }
 

@@ -5,23 +5,29 @@ mod sampling;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use tracepipe_config::config::{
-    AwsXrayConfig, BatchConfig, Config, DebugConfig, ExporterConfig, ExtensionConfig, Field,
-    HealthCheckConfig, LogsConfig, MemoryLimiterConfig, MetricsConfig, OtlpReceiverConfig, OtlpServerConfig,
-    ProcessorConfig, PrometheusConfig, ReceiverConfig, ResourceActionConfig, ResourceConfig, ResourceVerb,
-    ServiceConfig, TelemetryConfig, set, set_list,
+    AwsXrayConfig, BatchConfig, ComponentId, Config, DebugConfig, ExporterConfig, ExtensionConfig, Field,
+    HealthCheckConfig, HttpClientConfig, LabelValue, LogsConfig, MemoryLimiterConfig, MetricsConfig,
+    OtlpReceiverConfig, OtlpServerConfig, ProcessorConfig, PrometheusConfig, ReceiverConfig,
+    RemoteWriteConfig, ResourceActionConfig, ResourceConfig, ResourceLabelsConfig, ResourceVerb,
+    ServiceConfig, SigV4Config, TelemetryConfig, TranslationConfig, set, set_list,
 };
 use tracepipe_config::{AttributeValue, ConfigError, GoDuration, LogEncoding, Verbosity};
 use tracepipe_crds::values::Percentage;
 use tracepipe_crds::{Batch, Exporters, LoggingVerbosity, MemoryLimiter, Mode, TracingPipelineSpec};
 
+use crate::amp::Target;
 use crate::names::{GRPC_PORT, HEALTH_PORT, HTTP_PORT, METRICS_PORT, NODE_NAME_VARIABLE};
 use crate::settings::Settings;
 use sampling::{built_in_policies, tail_sampling};
 
 const TAIL_SAMPLING: &str = "processors.tail_sampling";
+/// The extension that signs.
+const SIGNER: &str = "sigv4auth";
+/// Label of every series: the node of the collector that writes it.
+const NODE_LABEL: &str = "collector_node";
 
 /// The collector's configuration for a spec that breaks no rule of [`tracepipe_crds::rules`]. `region` is the one that
-/// traces go to.
+/// traces go to, `amp` where metrics go.
 ///
 /// # Errors
 /// A text that is not what its rule says, with its path in the spec.
@@ -29,8 +35,10 @@ pub(crate) fn build(
     spec: &TracingPipelineSpec,
     settings: &Settings,
     region: Option<&str>,
+    amp: Option<&Target>,
 ) -> Result<Config, Vec<String>> {
     let mut reader = Reader::default();
+    let signer = amp.map(|target| ExtensionConfig::SigV4(signer(target)));
     let config = Config {
         receivers: vec![ReceiverConfig::Otlp(otlp()).into()],
         processors: vec![
@@ -43,17 +51,28 @@ pub(crate) fn build(
             .into_iter()
             .map(Into::into)
             .collect(),
-        extensions: vec![health_check().into()],
+        extensions: [Some(health_check()), signer]
+            .into_iter()
+            .flatten()
+            .map(Into::into)
+            .collect(),
         service: ServiceConfig {
             telemetry: telemetry(),
             ..ServiceConfig::default()
         },
         sources: Vec::new(),
     };
-    match reader.wrong.is_empty() {
-        true => Ok(config.with_traces_pipeline()),
-        false => Err(reader.wrong),
+    if !reader.wrong.is_empty() {
+        return Err(reader.wrong);
     }
+    let config = config.with_traces_pipeline();
+    Ok(match amp {
+        None => config,
+        Some(target) => {
+            let exporter = ExporterConfig::RemoteWrite(Box::new(remote_write(target)));
+            config.with_metrics_pipeline(vec![exporter.into()])
+        }
+    })
 }
 
 /// What the collector's own parser found, in the words of the spec.
@@ -194,6 +213,36 @@ fn exporters(exporters: &Exporters, settings: &Settings, region: Option<&str>) -
     built
 }
 
+fn signer(target: &Target) -> SigV4Config {
+    SigV4Config {
+        region: set(target.region.as_str()),
+        ..SigV4Config::default()
+    }
+}
+
+/// As in the first seed, and with the collector's node as a label of its own: an application may be taken to another
+/// node's collector, and two that write one series would make each other's samples late, and its sums go up and down. The
+/// resource's `k8s.node.name` is the application's to say, so it does not do.
+fn remote_write(target: &Target) -> RemoteWriteConfig {
+    let node = (NODE_LABEL.to_owned(), LabelValue::Env(NODE_NAME_VARIABLE));
+    RemoteWriteConfig {
+        client: HttpClientConfig {
+            endpoint: set(target.url.as_str()),
+            authenticator: set(ComponentId::of(SIGNER)),
+            ..HttpClientConfig::default()
+        },
+        translation: TranslationConfig {
+            resource_to_telemetry_conversion: ResourceLabelsConfig {
+                enabled: set(true),
+                ..ResourceLabelsConfig::default()
+            },
+            ..TranslationConfig::default()
+        },
+        external_labels: vec![node.into()],
+        ..RemoteWriteConfig::default()
+    }
+}
+
 fn telemetry() -> TelemetryConfig {
     let everywhere = PrometheusConfig {
         host: set("0.0.0.0"),
@@ -213,12 +262,13 @@ fn telemetry() -> TelemetryConfig {
 
 /// The part of the spec that makes this part of the configuration.
 fn spec_path(path: &str, built_in: usize) -> String {
-    const SECTIONS: [(&str, &str); 5] = [
+    const SECTIONS: [(&str, &str); 6] = [
         ("processors.memory_limiter", "spec.memoryLimiter"),
         (TAIL_SAMPLING, "spec.sampling"),
         ("processors.batch", "spec.batch"),
         ("exporters.awsxray", "spec.exporters.xray"),
         ("exporters.debug", "spec.exporters.logging"),
+        ("exporters.prometheusremotewrite", "spec.ampRemoteWriteEndpoint"),
     ];
     let sampling = path
         .strip_prefix(TAIL_SAMPLING)

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp, Unit};
 use tracepipe_crds::conditions::reasons;
 
+use answer::Goods;
 pub(crate) use answer::{Cause, Exporter, Unasked};
 
 /// A backend has to take nothing for this long before it is said.
@@ -343,6 +344,8 @@ impl Trouble {
             since,
         } = self;
         let on = extent.words();
+        let goods = Goods::of(exporter);
+        let word = goods.word();
         match kind {
             Kind::Failing { cause, code, losing } => {
                 let code = match code.as_str() {
@@ -351,22 +354,21 @@ impl Trouble {
                 };
                 let what = cause.words();
                 let fate = if *losing {
-                    "spans are being lost, the oldest first, and counted"
+                    "are being lost, the oldest first, and counted"
                 } else {
-                    "spans wait in a bounded queue; when it is full the oldest are dropped, and counted"
+                    "wait in a bounded queue; when it is full the oldest are dropped, and counted"
                 };
-                let way_out = cause.way_out();
-                format!("{exporter} on {on}: {what}{code} since {since}; {fate}; {way_out}")
+                let way_out = cause.way_out(goods);
+                format!("{exporter} on {on}: {what}{code} since {since}; {word} {fate}; {way_out}")
             }
             Kind::Losing(reason) => {
                 let way_out = match reason.as_str() {
-                    "queue_full" => {
-                        "the backend takes less than is kept: keep fewer traces (spec.samplingRatePercentage, spec.sampling) or raise its quota"
-                    }
+                    "queue_full" => goods.too_many(),
                     _ => "the collectors' logs name the answers of the backend",
                 };
+                let counted = goods.counted();
                 format!(
-                    "{exporter} on {on} loses spans ({reason}) since {since}; they are counted in tracepipe_exporter_spans_lost; {way_out}"
+                    "{exporter} on {on} loses {word} ({reason}) since {since}; they are counted in {counted}; {way_out}"
                 )
             }
         }

@@ -16,7 +16,8 @@ use crate::validate::{Accepted, Credentials};
 /// Version of the policy language, not of the policy.
 const LANGUAGE: &str = "2012-10-17";
 const ISSUER_NEEDED: &str = "--issuer is needed: aws eks describe-cluster --name CLUSTER --query cluster.identity.oidc.issuer --output text";
-const ACCOUNT_NEEDED: &str = "--account is needed: aws sts get-caller-identity --query Account --output text";
+pub(crate) const ACCOUNT_NEEDED: &str =
+    "--account is needed: aws sts get-caller-identity --query Account --output text";
 /// The audience of tokens that STS takes, in every partition.
 pub(crate) const AUDIENCE: &str = "sts.amazonaws.com";
 /// Longest name of a namespace (RFC 1123 label).
@@ -49,7 +50,7 @@ pub(crate) fn role(
     accepted: &Accepted,
     surroundings: &Surroundings,
 ) -> Result<Value, String> {
-    let mut role = json!({ "PolicyDocument": document(&statements()) });
+    let mut role = json!({ "PolicyDocument": document(&statements(&accepted.rights()?)) });
     if let Some(trust) = trust(pipeline, accepted, surroundings)? {
         role["AssumeRolePolicyDocument"] = document(&[trust]);
     }
@@ -65,15 +66,36 @@ pub(crate) fn missing(facts: &Facts) -> Option<&'static str> {
     }
 }
 
-/// What collectors may do. X-Ray has no resources that a statement could name.
+/// What a pipeline's collectors do in AWS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rights {
+    /// They send traces to X-Ray.
+    pub(crate) xray: bool,
+    /// ARNs of what they write metrics to.
+    pub(crate) workspaces: Vec<String>,
+}
+
+/// What collectors may do. X-Ray has no resources that a statement could name; a workspace is one.
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html>
-pub(crate) fn statements() -> Vec<Value> {
-    vec![json!({
+/// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonmanagedserviceforprometheus.html>
+pub(crate) fn statements(rights: &Rights) -> Vec<Value> {
+    let xray = json!({
         "Sid": "XRay",
         "Effect": "Allow",
         "Action": ["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
         "Resource": "*",
-    })]
+    });
+    let amp = json!({
+        "Sid": "AMP",
+        "Effect": "Allow",
+        "Action": ["aps:RemoteWrite"],
+        "Resource": rights.workspaces,
+    });
+    let both = [(rights.xray, xray), (!rights.workspaces.is_empty(), amp)];
+    both.into_iter()
+        .filter(|(on, _)| *on)
+        .map(|(_, statement)| statement)
+        .collect()
 }
 
 /// Who may be the role: one ServiceAccount of one namespace of one cluster, by equality.

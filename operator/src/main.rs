@@ -1,7 +1,7 @@
 //! The tracepipe operator: one TracingPipeline in, one trace collector on every node out.
 //!
 //! The way of a resource: `reconcile` (one pass: observe, `validate`, `plan`, `apply`, `report`). What decides is pure:
-//! `validate`, `collector_config`, `plan`, `iam`, `managed_role`, `drift`, `ownership`, `rollout`, `report`. What acts is
+//! `validate`, `amp`, `collector_config`, `plan`, `iam`, `managed_role`, `drift`, `ownership`, `rollout`, `report`. What acts is
 //! thin: `apply`, `cluster` (calls to Kubernetes), `identity`, `aws` (calls to AWS), `watches`, `controller` (when to
 //! look), `health`. Start reading at `reconcile::pass`.
 
@@ -16,6 +16,7 @@
     )
 )]
 
+mod amp;
 mod apply;
 mod aws;
 mod cleanup;

@@ -11,9 +11,9 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tracepipe_crds::TracingPipeline;
 
-use crate::iam::{self, Account, Issuer};
+use crate::iam::{self, Issuer, Rights};
 use crate::names::MANAGER;
-use crate::settings::ManagedRoles;
+use crate::settings::{AwsAccount, ManagedRoles};
 
 /// Name of the role's one inline policy. It ends with the role, and nothing else can use it.
 pub(crate) const POLICY_NAME: &str = "tracepipe-collector";
@@ -84,15 +84,16 @@ impl Role {
     pub(crate) fn new(
         pipeline: &TracingPipeline,
         settings: &ManagedRoles,
-        partition: &str,
-        account: &Account,
+        aws: &AwsAccount,
         issuer: &Issuer,
+        rights: &Rights,
     ) -> Result<Self, String> {
         let namespace = pipeline.namespace().unwrap_or_default();
         let name = pipeline.name_any();
         let role = name_of(settings, issuer, &namespace, &name);
         let path = settings.path();
-        let arn = format!("arn:{partition}:iam::{account}:role{path}{role}");
+        let AwsAccount { partition, id } = aws;
+        let arn = format!("arn:{partition}:iam::{id}:role{path}{role}");
         let tags = [
             (MANAGED_BY_TAG, MANAGER),
             (CLUSTER_TAG, &settings.cluster),
@@ -102,7 +103,7 @@ impl Role {
         ];
         Ok(Self {
             trust: iam::document(&[iam::by_token(&arn, issuer, pipeline)?]),
-            policy: iam::document(&iam::statements()),
+            policy: iam::document(&iam::statements(rights)),
             boundary: settings.boundary.clone(),
             tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             name: role,

@@ -7,11 +7,12 @@ use anyhow::Context as _;
 use serde_json::Value;
 use tracepipe_crds::TracingPipeline;
 
+use crate::amp;
 use crate::cli::{IamPolicyArguments, Output, RenderArguments, ValidateArguments};
 use crate::iam;
 use crate::operator_policy;
 use crate::plan::plan;
-use crate::settings::{Facts, ManagedRoles, Settings};
+use crate::settings::{Facts, ManagedRoles, Settings, Workspaces};
 use crate::validate::{validate, wants_managed_role};
 
 /// Stands for the one that a cluster's nodes name.
@@ -53,6 +54,7 @@ pub(crate) fn check(arguments: &ValidateArguments) -> anyhow::Result<Outcome> {
         )?;
         settings.managed_roles = Some(any_roles());
     }
+    any_workspace(&pipelines, &mut settings)?;
     for pipeline in &pipelines {
         match validate(pipeline, &settings, &facts) {
             Ok(_) => writeln!(std::io::stdout(), "{}: accepted", full_name(pipeline))?,
@@ -72,16 +74,18 @@ pub(crate) fn check(arguments: &ValidateArguments) -> anyhow::Result<Outcome> {
 pub(crate) fn render(arguments: &RenderArguments) -> anyhow::Result<Outcome> {
     let mut settings = arguments.settings()?;
     let mut facts = arguments.facts();
+    let Some(pipelines) = read(&arguments.file)? else {
+        return Ok(Outcome::Refused);
+    };
+    any_workspace(&pipelines, &mut settings)?;
     match arguments.output() {
-        // Policies of a role are of no region.
+        // Policies of a role are of no region, but for that of a workspace whose host does not say it.
+        Output::Iam if pipelines.iter().any(amp::needs_region) => {}
         Output::Iam => drop(facts.region_of_nodes.get_or_insert_with(|| ANY_REGION.to_owned())),
         // The configuration is the same whatever the role is called.
         Output::CollectorConfig => drop(settings.managed_roles.get_or_insert_with(any_roles)),
         Output::Manifests => {}
     }
-    let Some(pipelines) = read(&arguments.file)? else {
-        return Ok(Outcome::Refused);
-    };
     let mut outcome = Outcome::Accepted;
     let mut out = std::io::stdout();
     for pipeline in &pipelines {
@@ -121,6 +125,19 @@ pub(crate) fn render(arguments: &RenderArguments) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
+/// The administrator who has not been asked allows every workspace.
+fn any_workspace(pipelines: &[TracingPipeline], settings: &mut Settings) -> anyhow::Result<()> {
+    let writes = |pipeline: &TracingPipeline| pipeline.spec.amp_remote_write_endpoint.is_some();
+    if settings.amp.workspaces == Workspaces::default() && pipelines.iter().any(writes) {
+        writeln!(
+            std::io::stderr(),
+            "note: no --amp-workspaces are given; the chart's aws.amp.workspaces has to have the workspace"
+        )?;
+        settings.amp.workspaces = Workspaces::Any;
+    }
+    Ok(())
+}
+
 /// Stands for the administrator's.
 fn any_roles() -> ManagedRoles {
     ManagedRoles {
@@ -147,7 +164,7 @@ fn missing_for_role(pipeline: &TracingPipeline, settings: &Settings, facts: &Fac
 /// When the answer cannot be written.
 pub(crate) fn iam_policy(arguments: &IamPolicyArguments) -> anyhow::Result<Outcome> {
     let document = if arguments.boundary {
-        operator_policy::boundary()
+        operator_policy::boundary(&arguments.aws(), &arguments.amp_workspaces)
     } else {
         operator_policy::document(
             &arguments.partition,

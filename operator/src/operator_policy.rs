@@ -1,5 +1,5 @@
 //! What the operator's own IAM role may do: make and end roles under its path for its cluster, and nothing that makes one
-//! of them more than a writer of traces. Pure.
+//! of them more than a writer of traces and metrics. Pure.
 //!
 //! Condition keys by action, from the Service Authorization Reference:
 //! <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html>.
@@ -7,9 +7,9 @@
 
 use serde_json::{Value, json};
 
-use crate::iam::{self, Account};
+use crate::iam::{self, Account, Rights};
 use crate::managed_role::{self, CLUSTER_TAG};
-use crate::settings::ManagedRoles;
+use crate::settings::{AwsAccount, ManagedRoles, Workspaces};
 
 /// The policy.
 pub(crate) fn document(partition: &str, account: &Account, settings: &ManagedRoles) -> Value {
@@ -78,8 +78,11 @@ pub(crate) fn document(partition: &str, account: &Account, settings: &ManagedRol
 }
 
 /// The most that a role may do which the operator makes: what it may be told to write into one.
-pub(crate) fn boundary() -> Value {
-    iam::document(&iam::statements())
+pub(crate) fn boundary(account: &AwsAccount, allowed: &Workspaces) -> Value {
+    iam::document(&iam::statements(&Rights {
+        xray: true,
+        workspaces: allowed.resources(account),
+    }))
 }
 
 #[cfg(test)]

@@ -548,6 +548,7 @@ fn effective(pipeline: &TracingPipeline, accepted: &Accepted) -> EffectiveStatus
     let on = [
         ("xray", exporters.xray.mode == Mode::Enabled),
         ("logging", exporters.logging.is_some()),
+        ("amp", accepted.amp.is_some()),
     ];
     EffectiveStatus {
         region: accepted.region.clone(),

@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 
+use crate::amp::WorkspaceArn;
 use crate::iam::{Account, Issuer};
 
 /// The administrator's part of every plan.
@@ -25,10 +26,30 @@ pub(crate) struct Settings {
     pub(crate) extra_ca: Option<String>,
     /// None: the operator makes no roles.
     pub(crate) managed_roles: Option<ManagedRoles>,
+    /// Where metrics may go.
+    pub(crate) amp: Amp,
     /// Who signs the cluster's tokens, if the operator's own token is not to say it.
     pub(crate) issuer: Option<Issuer>,
     /// A backend has to take nothing for this long before it is said.
     pub(crate) exporting_patience: SignedDuration,
+}
+
+/// Which `ampRemoteWriteEndpoint` a pipeline may have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Amp {
+    /// What may be written to.
+    pub(crate) workspaces: Workspaces,
+    /// Scheme, host and port of endpoints that are not AWS's own.
+    pub(crate) endpoints: Vec<String>,
+}
+
+/// Workspaces of Amazon Managed Prometheus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Workspaces {
+    /// These; there may be none.
+    Listed(Vec<WorkspaceArn>),
+    /// Every one of the account.
+    Any,
 }
 
 /// Of the roles that the operator makes.
@@ -41,6 +62,12 @@ pub(crate) struct ManagedRoles {
     pub(crate) path_prefix: String,
     /// ARN of the policy that bounds every role.
     pub(crate) boundary: Option<String>,
+}
+
+impl Default for Workspaces {
+    fn default() -> Self {
+        Self::Listed(Vec::new())
+    }
 }
 
 impl ManagedRoles {

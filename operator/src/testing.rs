@@ -10,14 +10,28 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tracepipe_crds::TracingPipeline;
 
-use crate::iam::Issuer;
+use crate::amp::WorkspaceArn;
+use crate::iam::{Issuer, Rights};
 use crate::plan::{Kind, Plan, plan};
-use crate::settings::{AwsAccount, Facts, ManagedRoles, Settings};
+use crate::settings::{Amp, AwsAccount, Facts, ManagedRoles, Settings, Workspaces};
 use crate::validate::validate;
 
 /// UID of the pipelines of the tests.
 pub(crate) const UID: &str = "93d56346-baa9-4f6f-9c91-c927f9bdb771";
 pub(crate) const ROLE: &str = "arn:aws:iam::111122223333:role/prod-eu-tracing";
+
+/// A workspace, and its endpoint.
+pub(crate) const WORKSPACE: &str =
+    "arn:aws:aps:eu-west-1:111122223333:workspace/ws-0a1b2c3d-0000-4000-8000-0123456789ab";
+pub(crate) const AMP_ENDPOINT: &str = "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-0a1b2c3d-0000-4000-8000-0123456789ab/api/v1/remote_write";
+
+/// What collectors do in AWS without metrics.
+pub(crate) fn traces_only() -> Rights {
+    Rights {
+        xray: true,
+        workspaces: Vec::new(),
+    }
+}
 
 /// A file of `testdata/`.
 pub(crate) fn testdata(name: &str) -> PathBuf {
@@ -67,6 +81,7 @@ pub(crate) fn settings() -> Settings {
         sts_endpoint: None,
         extra_ca: None,
         managed_roles: None,
+        amp: Amp::default(),
         issuer: None,
         exporting_patience: crate::exporting::PATIENCE,
     }
@@ -84,6 +99,10 @@ pub(crate) fn all_settings() -> Settings {
         sts_endpoint: Some("https://sts.internal".to_owned()),
         extra_ca: Some("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".to_owned()),
         managed_roles: Some(managed_roles()),
+        amp: Amp {
+            workspaces: Workspaces::Listed(vec![WorkspaceArn::parse(WORKSPACE).unwrap()]),
+            endpoints: vec!["https://amp.internal:8443".to_owned()],
+        },
         issuer: None,
         exporting_patience: crate::exporting::PATIENCE,
     }

@@ -7,23 +7,29 @@ use tracepipe_crds::{
     Identity, IdentityType, Mode, TracingPipeline, TracingPipelineSpec, TrafficPolicy, rules,
 };
 
+use crate::amp::{self, Target};
 use crate::collector_config;
+use crate::iam::{ACCOUNT_NEEDED, Rights};
 use crate::managed_role::Role;
-use crate::settings::{Facts, Settings};
+use crate::settings::{AwsAccount, Facts, Settings};
 
 /// A spec that can become collectors, with everything found out that it left open.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Accepted {
     /// The collector's configuration; [`Config::resolve`] has taken it.
     pub(crate) config: Config,
-    /// Where traces go; None when nothing goes to AWS.
+    /// Where traces go, and STS is asked; None when nothing goes to AWS.
     pub(crate) region: Option<String>,
     /// In percent.
     pub(crate) sampling_rate: Percentage,
     /// What the Service does in this cluster.
     pub(crate) traffic_policy: TrafficPolicy,
+    /// Where metrics go; None when they go nowhere.
+    pub(crate) amp: Option<Target>,
     /// Where the collectors' credentials come from.
     pub(crate) credentials: Credentials,
+    /// Whether traces go to X-Ray.
+    xray: bool,
 }
 
 /// How collectors get AWS credentials.
@@ -64,6 +70,26 @@ impl Credentials {
     }
 }
 
+impl Accepted {
+    /// What the collectors' role has to allow. A role that nothing is sent with may do what it is there for: write traces.
+    ///
+    /// # Errors
+    /// What is missing, and how to get it.
+    pub(crate) fn rights(&self) -> Result<Rights, String> {
+        rights(self.xray, self.amp.as_ref()).ok_or_else(|| ACCOUNT_NEEDED.to_owned())
+    }
+}
+
+/// None while the account of the workspace is not known.
+fn rights(xray: bool, amp: Option<&Target>) -> Option<Rights> {
+    let workspaces = match amp {
+        None => Vec::new(),
+        Some(target) => vec![target.workspace.as_ref()?.to_string()],
+    };
+    let xray = xray || workspaces.is_empty();
+    Some(Rights { xray, workspaces })
+}
+
 /// Why a spec cannot become collectors.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -88,7 +114,7 @@ pub(crate) fn validate(
     let spec = &pipeline.spec;
     let xray = spec.exporters.xray.mode == Mode::Enabled;
     let region = match region(pipeline, settings, facts) {
-        None if xray => {
+        None if sends_to_aws(spec) => {
             return Err(Refusal {
                 reason: reasons::REGION_UNKNOWN,
                 message: "no AWS region: set spec.region, or the chart's aws.region, or label the nodes with one topology.kubernetes.io/region"
@@ -101,18 +127,21 @@ pub(crate) fn validate(
         let line = format!("spec.samplingRatePercentage: {}", rules::message::PERCENTAGE);
         return Err(invalid([line]));
     };
-    let config = collector_config::build(spec, settings, region.as_deref()).map_err(invalid)?;
+    let amp = amp(spec, settings, region.as_deref(), facts)?;
+    let config = collector_config::build(spec, settings, region.as_deref(), amp.as_ref()).map_err(invalid)?;
     if let Err(errors) = config.resolve() {
         let lines = errors.errors().iter();
         return Err(invalid(lines.map(|error| collector_config::in_spec(error, spec))));
     }
-    let credentials = credentials(pipeline, settings, facts)?;
+    let credentials = credentials(pipeline, settings, facts, rights(xray, amp.as_ref()))?;
     Ok(Accepted {
         config,
         region,
         sampling_rate,
         traffic_policy: traffic_policy(spec.service.traffic_policy, facts),
+        amp,
         credentials,
+        xray,
     })
 }
 
@@ -123,13 +152,33 @@ pub(crate) fn wants_managed_role(pipeline: &TracingPipeline) -> bool {
 }
 
 fn sends_to_aws(spec: &TracingPipelineSpec) -> bool {
-    spec.exporters.xray.mode == Mode::Enabled
+    spec.exporters.xray.mode == Mode::Enabled || spec.amp_remote_write_endpoint.is_some()
+}
+
+/// The account of a workspace is that of the role, where the administrator does not name its ARN.
+fn amp(
+    spec: &TracingPipelineSpec,
+    settings: &Settings,
+    region: Option<&str>,
+    facts: &Facts,
+) -> Result<Option<Target>, Refusal> {
+    let Some(endpoint) = &spec.amp_remote_write_endpoint else {
+        return Ok(None);
+    };
+    let account = match &spec.identity.role_arn {
+        Some(role) => AwsAccount::of_arn(role),
+        None => facts.aws.clone(),
+    };
+    let target = amp::target(endpoint, region, account.as_ref(), &settings.amp);
+    let refuse = |why| invalid([format!("spec.ampRemoteWriteEndpoint: {why}")]);
+    target.map(Some).map_err(refuse)
 }
 
 fn credentials(
     pipeline: &TracingPipeline,
     settings: &Settings,
     facts: &Facts,
+    rights: Option<Rights>,
 ) -> Result<Credentials, Refusal> {
     let identity = &pipeline.spec.identity;
     let managed = match (identity.kind, &identity.role_arn) {
@@ -146,11 +195,10 @@ fn credentials(
                 .to_owned(),
         });
     };
-    let (Some(aws), Some(issuer)) = (&facts.aws, &facts.issuer) else {
+    let (Some(aws), Some(issuer), Some(rights)) = (&facts.aws, &facts.issuer, rights) else {
         return Ok(Credentials::Managed(None));
     };
-    let role =
-        Role::new(pipeline, managed, &aws.partition, &aws.id, issuer).map_err(|wrong| invalid([wrong]))?;
+    let role = Role::new(pipeline, managed, aws, issuer, &rights).map_err(|wrong| invalid([wrong]))?;
     Ok(Credentials::Managed(Some(Box::new(role))))
 }
 

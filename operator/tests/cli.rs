@@ -245,6 +245,8 @@ fn the_administrators_part_is_in_what_is_rendered() {
         ["--region", "eu-west-2"],
         ["--xray-endpoint", "https://xray.internal"],
         ["--sts-endpoint", "https://sts.internal"],
+        ["--amp-workspaces", "*"],
+        ["--amp-endpoints", "https://one:1,http://two"],
         ["--extra-ca-file", ca.to_str().unwrap()],
     ];
     let arguments: Vec<&str> = ["render", "-f", &file]
@@ -288,6 +290,9 @@ fn a_wrong_flag_is_told_before_anything_is_done() {
         ["--xray-endpoint", "xray.internal"],
         ["--sts-endpoint", "ftp://sts"],
         ["--image-pull-policy", "Sometimes"],
+        ["--amp-workspaces", "ws-1"],
+        ["--amp-workspaces", "*,*"],
+        ["--amp-endpoints", "https://amp.internal/path"],
         ["--health-address", "8081"],
         ["--log-level", "loud"],
     ] {
@@ -328,5 +333,58 @@ fn render_prints_the_policies_of_the_role() {
     assert!(
         err.contains(": --issuer is needed: aws eks describe-cluster "),
         "{err}"
+    );
+}
+
+/// The administrator's list is not at hand where people write: it is said that there is one.
+#[test]
+fn an_amp_endpoint_is_judged_by_the_list_that_is_given() {
+    let file = testdata("pipelines/amp.yaml");
+    let (code, out, err) = run(&["validate", "-f", &file, "--region", "eu-west-1"]);
+    assert_eq!((code, out.ends_with(": accepted\n")), (Some(0), true), "{err}");
+    assert!(
+        err.contains("the chart's aws.amp.workspaces has to have"),
+        "{err}"
+    );
+    let other = "arn:aws:aps:eu-west-1:111122223333:workspace/ws-other";
+    let (code, _, err) = run(&[
+        "validate",
+        "-f",
+        &file,
+        "--region",
+        "eu-west-1",
+        "--amp-workspaces",
+        other,
+    ]);
+    assert_eq!(code, Some(2));
+    assert!(err.contains("spec.ampRemoteWriteEndpoint: "), "{err}");
+}
+
+#[test]
+fn the_boundary_is_printed_with_the_workspaces_that_are_allowed() {
+    let workspace = "arn:aws:aps:eu-west-1:111122223333:workspace/ws-0a1b2c3d-0000-4000-8000-0123456789ab";
+    let arguments = [
+        "iam-policy",
+        "--account",
+        "111122223333",
+        "--cluster-name",
+        "prod-eu",
+        "--boundary",
+    ];
+    let printed = |flags: &[&str]| {
+        let (code, out, err) = run(&[&arguments[..], flags].concat());
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        out
+    };
+    let expected = |name: &str| std::fs::read_to_string(testdata(name)).unwrap();
+    assert_eq!(printed(&[]), expected("rendered/boundary.iam.json"));
+    assert_eq!(
+        printed(&["--amp-workspaces", workspace]),
+        expected("rendered/boundary-amp.iam.json")
+    );
+    let any = printed(&["--partition", "aws-cn", "--amp-workspaces", "*"]);
+    assert!(
+        any.contains("\"arn:aws-cn:aps:*:111122223333:workspace/*\""),
+        "{any}"
     );
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use regex::Regex;
 
 use crate::rules::{DURATION_LENGTH_MAX, cel, violations};
-use crate::values::{Duration, Percentage, cpu_millis, memory_bytes};
+use crate::values::{Duration, Percentage, WorkspaceUrl, cpu_millis, memory_bytes};
 use crate::{TracingPipeline, generate};
 
 /// The pattern in a rule: `... self.matches('PATTERN') ...`.
@@ -47,7 +47,41 @@ const KEYS: &[&str] = &[
     "",
 ];
 
+const WORKSPACE_URLS: &[&str] = &[
+    "https://",
+    "http://",
+    "aps-workspaces.eu-west-1.amazonaws.com",
+    "host",
+    ":",
+    "443",
+    "123456",
+    "/",
+    "/workspaces/",
+    "ws-",
+    "ws-0a1b2c3d-0000-4000-8000-0123456789ab",
+    "/api/v1/remote_write",
+    "?",
+    "@",
+    "*",
+];
+
 proptest! {
+    #[test]
+    fn workspace_urls_are_the_texts_that_the_rule_takes(value in nearly(WORKSPACE_URLS)) {
+        let found = WorkspaceUrl::parse(&value);
+        prop_assert_eq!(found.is_some(), pattern_of(cel::AMP_ENDPOINT).is_match(&value), "{}", value);
+        if let Some(url) = found {
+            prop_assert_eq!(format!("{}/workspaces/{}/api/v1/remote_write", url.origin, url.workspace), value);
+        }
+    }
+
+    #[test]
+    fn whole_workspace_urls_are_taken(port in "(:[0-9]{1,6})?", id in "[0-9A-Za-z_-]{60,62}") {
+        let value = format!("https://host{port}/workspaces/ws-{id}/api/v1/remote_write");
+        let found = WorkspaceUrl::parse(&value).is_some();
+        prop_assert_eq!(found, pattern_of(cel::AMP_ENDPOINT).is_match(&value), "{}", value);
+    }
+
     #[test]
     fn percentages_are_the_texts_that_the_rule_takes(value in nearly(DIGITS_AND)) {
         prop_assert_eq!(Percentage::parse(&text(&value)).is_some(), pattern_of(cel::PERCENTAGE).is_match(&value), "{}", value);

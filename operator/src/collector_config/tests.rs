@@ -9,7 +9,7 @@ use crate::testing::*;
 
 fn settings_of(spec: Value) -> tracepipe_config::Settings {
     let spec = with_spec(spec).spec;
-    build(&spec, &settings(), Some("eu-west-1"))
+    build(&spec, &settings(), Some("eu-west-1"), None)
         .unwrap()
         .resolve()
         .unwrap()
@@ -159,7 +159,7 @@ fn an_unreadable_text_is_told_with_its_place() {
         "batch": {"sendBatchSize": -5},
     }))
     .spec;
-    let wrong = build(&spec, &settings(), None).unwrap_err();
+    let wrong = build(&spec, &settings(), None, None).unwrap_err();
     for place in [
         "spec.samplingRatePercentage: ",
         "spec.sampling.decisionWait: ",
@@ -225,6 +225,11 @@ fn a_place_in_the_configuration_is_one_in_the_spec() {
             "spec.exporters.xray (exporters.awsxray.endpoint)",
         ),
         ("exporters.debug", 3, "spec.exporters.logging (exporters.debug)"),
+        (
+            "exporters.prometheusremotewrite.endpoint",
+            3,
+            "spec.ampRemoteWriteEndpoint (exporters.prometheusremotewrite.endpoint)",
+        ),
         ("service.pipelines", 3, "spec (service.pipelines)"),
     ];
     for (path, built_in, expected) in cases {

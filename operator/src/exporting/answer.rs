@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use tracepipe_crds::conditions::reasons;
 
-/// Exporters of a collector that are looked at: a TracingPipeline has two at most.
+/// Exporters of a collector that are looked at: a TracingPipeline has three at most.
 const EXPORTERS_MAX: usize = 4;
 /// Reasons of loss that are told apart; a collector of ours has fewer.
 const LOSSES_MAX: usize = 32;
@@ -36,6 +36,15 @@ pub(crate) struct Failing {
     pub(crate) code: String,
     /// For how long, by the collector's clock.
     pub(crate) age: SignedDuration,
+}
+
+/// What an exporter sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goods {
+    /// Of the traces pipeline.
+    Spans,
+    /// Of the metrics pipeline.
+    Samples,
 }
 
 /// Why a backend takes nothing. In order: of several, the first is told.
@@ -180,8 +189,11 @@ impl Cause {
         }
     }
 
-    pub(super) fn way_out(self) -> &'static str {
+    pub(super) fn way_out(self, goods: Goods) -> &'static str {
         match self {
+            Self::AccessDenied if goods == Goods::Samples => {
+                "the role needs aps:RemoteWrite on the workspace (tracepipe-operator render --iam), and no boundary, service control policy or endpoint policy may deny it"
+            }
             Self::AccessDenied => {
                 "the role needs xray:PutTraceSegments and xray:PutTelemetryRecords (tracepipe-operator render --iam), and no boundary, service control policy or endpoint policy may deny them"
             }
@@ -195,9 +207,49 @@ impl Cause {
             Self::Refused => {
                 "the collectors' logs have its answers; a signature that is refused means a wrong clock on the node"
             }
+            Self::Throttled if goods == Goods::Samples => {
+                "send fewer series or have the quota of the workspace raised"
+            }
             Self::Throttled => {
                 "keep fewer traces (spec.samplingRatePercentage, spec.sampling) or have the account's quota raised"
             }
+        }
+    }
+}
+
+// === impl Goods ===
+
+impl Goods {
+    /// By the exporter's name in the configuration that the operator writes.
+    pub(super) fn of(exporter: &str) -> Self {
+        match exporter.starts_with("prometheusremotewrite") {
+            true => Self::Samples,
+            false => Self::Spans,
+        }
+    }
+
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Spans => "spans",
+            Self::Samples => "samples",
+        }
+    }
+
+    /// Where the collector counts what is lost.
+    pub(super) fn counted(self) -> &'static str {
+        match self {
+            Self::Spans => "tracepipe_exporter_spans_lost",
+            Self::Samples => "the collector's own metrics",
+        }
+    }
+
+    /// When the queue is full.
+    pub(super) fn too_many(self) -> &'static str {
+        match self {
+            Self::Spans => {
+                "the backend takes less than is kept: keep fewer traces (spec.samplingRatePercentage, spec.sampling) or raise its quota"
+            }
+            Self::Samples => "the backend takes less than comes in: send fewer series or raise its quota",
         }
     }
 }

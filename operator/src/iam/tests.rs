@@ -32,6 +32,7 @@ fn the_policies_are_those_of_the_seed_to_the_byte() {
         ("irsa", minimal()),
         ("pod-identity", pipeline_of("pod-identity")),
         ("managed", pipeline_of("managed")),
+        ("amp", pipeline_of("amp")),
     ];
     for (case, pipeline) in pipelines {
         let role = role_of(&pipeline, &surroundings()).unwrap();
@@ -59,7 +60,10 @@ fn the_provider_is_of_the_partition_and_the_account_of_the_role() {
 fn who_uses_what_is_there_gets_no_trust_policy() {
     let pipeline = with_identity(json!({ "type": "Ambient", "roleArn": null }));
     let role = role_of(&pipeline, &Surroundings::default()).unwrap();
-    assert_eq!(role, json!({ "PolicyDocument": document(&statements()) }));
+    assert_eq!(
+        role,
+        json!({ "PolicyDocument": document(&statements(&traces_only())) })
+    );
 }
 
 #[test]

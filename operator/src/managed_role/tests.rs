@@ -7,7 +7,7 @@ fn role() -> Role {
 
 fn role_of(pipeline: &TracingPipeline, settings: &ManagedRoles) -> Role {
     let account = aws_account();
-    Role::new(pipeline, settings, &account.partition, &account.id, &issuer()).unwrap()
+    Role::new(pipeline, settings, &account, &issuer(), &traces_only()).unwrap()
 }
 
 /// The role as IAM has it when all is well.
@@ -78,7 +78,13 @@ fn no_two_pipelines_paths_or_issuers_share_a_name() {
     names.push(role_of(&minimal(), &other_path).name);
     let account = aws_account();
     let other_issuer = Issuer::parse("https://oidc.example/2").unwrap();
-    let elsewhere = Role::new(&minimal(), &managed_roles(), "aws", &account.id, &other_issuer);
+    let elsewhere = Role::new(
+        &minimal(),
+        &managed_roles(),
+        &account,
+        &other_issuer,
+        &traces_only(),
+    );
     names.push(elsewhere.unwrap().name);
     let mut unique: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
     unique.sort();
@@ -91,14 +97,7 @@ fn the_partition_is_the_accounts() {
     for partition in ["aws", "aws-cn", "aws-us-gov", "aws-iso", "aws-eusc"] {
         let arn = format!("arn:{partition}:sts::111122223333:assumed-role/operator/pod");
         let account = crate::settings::AwsAccount::of_arn(&arn).unwrap();
-        let role = Role::new(
-            &minimal(),
-            &managed_roles(),
-            &account.partition,
-            &account.id,
-            &issuer(),
-        )
-        .unwrap();
+        let role = Role::new(&minimal(), &managed_roles(), &account, &issuer(), &traces_only()).unwrap();
         assert!(
             role.arn
                 .starts_with(&format!("arn:{partition}:iam::111122223333:role/"))

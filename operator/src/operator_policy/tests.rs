@@ -20,7 +20,10 @@ fn the_policies_are_those_that_are_printed() {
         "rendered/operator-unbounded.iam.json",
         &format!("{:#}\n", policy(false)),
     );
-    golden("rendered/boundary.iam.json", &format!("{:#}\n", boundary()));
+    let none = boundary(&aws_account(), &Workspaces::default());
+    golden("rendered/boundary.iam.json", &format!("{none:#}\n"));
+    let some = boundary(&aws_account(), &all_settings().amp.workspaces);
+    golden("rendered/boundary-amp.iam.json", &format!("{some:#}\n"));
 }
 
 /// `reliability.md` names those that controllers of roles were broken into by.
@@ -57,6 +60,15 @@ fn it_has_no_wildcard_beyond_its_path_and_none_of_the_actions_that_escalate() {
 
 #[test]
 fn the_boundary_allows_what_a_role_is_given_and_nothing_else() {
-    let given = iam::document(&iam::statements());
-    assert_eq!(boundary(), given);
+    let given = |workspaces: &[&str]| {
+        iam::document(&iam::statements(&Rights {
+            xray: true,
+            workspaces: workspaces.iter().map(|&arn| arn.to_owned()).collect(),
+        }))
+    };
+    let allowed = |workspaces: &Workspaces| boundary(&aws_account(), workspaces);
+    assert_eq!(allowed(&Workspaces::default()), given(&[]));
+    assert_eq!(allowed(&all_settings().amp.workspaces), given(&[WORKSPACE]));
+    let any = "arn:aws:aps:*:111122223333:workspace/*";
+    assert_eq!(allowed(&Workspaces::Any), given(&[any]));
 }

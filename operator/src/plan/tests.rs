@@ -32,6 +32,7 @@ fn cases() -> Vec<(&'static str, TracingPipeline, Settings, Facts)> {
             },
         ),
         ("logging", pipeline_of("logging"), settings(), Facts::default()),
+        ("amp", pipeline_of("amp"), all_settings(), facts_of_aws()),
     ]
 }
 

@@ -192,7 +192,7 @@ fn a_configuration_has_upstreams_keys_alone_unless_ours_are_asked_for() {
             "exporters": {"xray": {"mode": "Disabled"}, "logging": {}},
         }))
         .spec;
-        let yaml = build(&spec, &settings(), None).unwrap().to_yaml();
+        let yaml = build(&spec, &settings(), None, None).unwrap().to_yaml();
         let keys = ["record_policy", "directory", "tracepipe"];
         let found = keys.into_iter().filter(|key| yaml.contains(&format!(" {key}:")));
         found.collect::<Vec<_>>()
@@ -210,7 +210,7 @@ fn a_configuration_has_upstreams_keys_alone_unless_ours_are_asked_for() {
 fn what_only_the_collectors_parser_finds_is_told_with_its_place_in_the_spec() {
     let said = |policy: Value| {
         let spec = with_spec(json!({"sampling": {"policies": [policy]}})).spec;
-        let config = build(&spec, &settings(), Some("eu-west-1")).unwrap();
+        let config = build(&spec, &settings(), Some("eu-west-1"), None).unwrap();
         let errors = config.resolve().unwrap_err();
         let lines = errors.errors().iter().map(|error| in_spec(error, &spec));
         lines.collect::<Vec<_>>().join("\n")
@@ -241,7 +241,7 @@ fn the_example_of_policies_becomes_a_configuration() {
         .pipelines
         .try_into()
         .unwrap();
-    let config = build(&pipeline.spec, &settings(), Some("eu-west-1")).unwrap();
+    let config = build(&pipeline.spec, &settings(), Some("eu-west-1"), None).unwrap();
     let loaded = config.resolve().unwrap();
     assert_eq!(loaded.warnings, []);
     let sampling = loaded.settings.tail_sampling.unwrap();
@@ -266,7 +266,7 @@ fn a_type_where_it_cannot_stand_is_told_with_its_place() {
     ]}}))
     .spec;
     assert_eq!(
-        build(&spec, &settings(), None).unwrap_err(),
+        build(&spec, &settings(), None, None).unwrap_err(),
         [
             "spec.sampling.policies[0].and.andSubPolicy[0].type: Composite cannot stand here",
             "spec.sampling.policies[1].not.notSubPolicy.type: Not cannot stand here",

@@ -32,6 +32,10 @@ fn attacks() -> Vec<String> {
         "https://my-lb.eu-west-1.elb.amazonaws.com",
         "https://abc.execute-api.eu-west-1.amazonaws.com",
         "https://bucket.s3.amazonaws.com",
+        "https://aps-workspaces.eu-west-1.amazonaws.com.evil.example/workspaces/ws-0/api/v1/remote_write",
+        "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-*/api/v1/remote_write",
+        "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write",
+        "https://amp.internal:8443/workspaces/ws-1/api/v1/remote_write",
         "https://xray.eu-west-1.amazonaws.com@evil.example",
         "\u{202e}gnp.exe",
         "a\u{0}b",
@@ -72,6 +76,7 @@ fn leaves(value: &Value, at: &str, found: &mut Vec<String>) {
 fn administrator() -> Settings {
     Settings {
         managed_roles: Some(managed_roles()),
+        amp: all_settings().amp,
         ..settings()
     }
 }
@@ -125,13 +130,18 @@ fn assert_no_more_than(plan: &Plan, accepted: &Accepted, what: &str) {
     });
     assert!(read.is_ok(), "{what}: {read:?}\n{}", plan.config_yaml);
     assert_eq!(asked.into_inner(), ["K8S_NODE_NAME".to_owned()].into(), "{what}");
+    let rights = accepted.rights().unwrap();
+    assert!(
+        rights.workspaces.iter().all(|arn| arn == WORKSPACE),
+        "{what}: {rights:?}"
+    );
     if let Credentials::Managed(Some(role)) = &accepted.credentials {
         let clean = crate::managed_role::Role::new(
             &pipeline_of("managed"),
             &managed_roles(),
-            "aws",
-            &aws_account().id,
+            &aws_account(),
             &issuer(),
+            &rights,
         );
         // Nothing in a spec is among what a role is made of.
         let clean = clean.unwrap();

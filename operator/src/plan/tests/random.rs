@@ -5,7 +5,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;
-use tracepipe_config::{AttributeValue, ResourceOp, Source};
+use tracepipe_config::{AttributeValue, MetricsExporterKind, ResourceOp, Source};
 
 use super::restricted::violations;
 use super::*;
@@ -151,6 +151,7 @@ prop_compose! {
         role in of(prop_oneof![9 => Just(ROLE.to_owned()), 1 => text()]),
         without_role in select(vec!["PodIdentity", "Ambient"]),
         collector in collector(),
+        amp in of(prop_oneof![9 => Just(AMP_ENDPOINT.to_owned()), 1 => text()]),
     ) -> TracingPipeline {
         let identity = json!({"type": if role.is_some() { "IRSA" } else { without_role }, "roleArn": role});
         let mut exporters = json!({"xray": {"indexAllAttributes": index}});
@@ -166,6 +167,7 @@ prop_compose! {
             "exporters": exporters,
             "identity": identity,
             "collector": collector,
+            "ampRemoteWriteEndpoint": amp,
         }))
     }
 }
@@ -185,13 +187,20 @@ proptest! {
         let loaded = tracepipe_config::load(&source, &[], &|name| Some(format!("LEAKED {name}")));
         let loaded = loaded.map_err(|errors| TestCaseError::fail(format!("{errors}\n{}", planned.config_yaml)))?;
         let mut meant = accepted.config.resolve().unwrap().settings;
-        for action in &mut meant.resource {
+        let of_metrics = meant.metrics.iter_mut();
+        let resources = of_metrics.map(|metrics| &mut metrics.resource).chain([&mut meant.resource]);
+        for action in resources.flatten() {
             if action.key == "k8s.node.name" {
                 action.op = ResourceOp::Insert(AttributeValue::String("LEAKED K8S_NODE_NAME".to_owned()));
             }
         }
+        for exporter in meant.metrics.iter_mut().flat_map(|metrics| &mut metrics.exporters) {
+            let MetricsExporterKind::RemoteWrite(settings) = &mut exporter.kind else { panic!() };
+            settings.external_labels[0].1 = "LEAKED K8S_NODE_NAME".to_owned();
+        }
         prop_assert_eq!(&loaded.settings, &meant);
-        prop_assert_eq!(format!("{:?}", loaded.settings).matches("LEAKED").count(), 1);
+        let expanded = if meant.metrics.is_some() { 3 } else { 1 };
+        prop_assert_eq!(format!("{:?}", loaded.settings).matches("LEAKED").count(), expanded);
     }
 
     /// What `render` prints is read back as what the operator applies.
@@ -211,7 +220,8 @@ proptest! {
     /// Nothing in a TracingPipeline gives a pod more rights, another image, another mount or another variable.
     #[test]
     fn a_spec_cannot_ask_for_more(pipeline in pipeline()) {
-        let settings = Settings { managed_roles: Some(managed_roles()), ..settings() };
+        let settings =
+            Settings { managed_roles: Some(managed_roles()), amp: all_settings().amp, ..settings() };
         let Ok(accepted) = validate(&pipeline, &settings, &facts_of_aws()) else {
             return Ok(());
         };
@@ -238,7 +248,15 @@ fn a_good_part_of_these_specs_is_accepted() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let accepted = (0..200).filter(|_| {
         let pipeline = pipeline().new_tree(&mut runner).unwrap().current();
-        validate(&pipeline, &settings(), &facts()).is_ok()
+        validate(
+            &pipeline,
+            &Settings {
+                amp: all_settings().amp,
+                ..settings()
+            },
+            &facts(),
+        )
+        .is_ok()
     });
     assert!(accepted.count() > 60);
 }
