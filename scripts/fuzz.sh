@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs the fuzz targets of collector/otlp/fuzz and collector/xray/fuzz one after the other: the walk of encoded requests
+# Runs the fuzz targets of fuzz/ in collector/otlp, collector/xray and collector/metrics one after the other: the walk of encoded requests
 # with what builds on it, the JSON transcoders, requests with metrics, and the translation of spans to X-Ray documents.
 #   scripts/fuzz.sh [SECONDS]   so long each (default 60); exit status 1 when an input was found that breaks a rule
 #   scripts/fuzz.sh --minimize  chooses the committed corpora anew from all that was found so far; needs Python 3
-# What must hold is written in src/fuzzing of either crate; `make test` runs the same functions on the committed corpora
+# What must hold is written in src/fuzzing of each crate; `make test` runs the same functions on the committed corpora
 # and on random input with the stable compiler. An input that breaks a rule is put into the corpus by hand, with the fix.
 # Inputs that reach something new stay in ~/.cache/tracepipe/fuzz (or XDG_CACHE_HOME), so that the next run goes on there.
 # Needs a nightly compiler (rustup toolchain install nightly), a C++ compiler and, cold, the registry of crates for cargo-fuzz.

@@ -11,7 +11,8 @@ mod value;
 
 pub use numbers::{Fixed64s, Varints};
 pub use point::{
-    Buckets, Exemplar, Exemplars, ExponentialPoint, HistogramPoint, Number, NumberPoint, Quantile, SummaryPoint,
+    Buckets, Exemplar, Exemplars, ExponentialPoint, HistogramPoint, Number, NumberPoint, Quantile,
+    SummaryPoint,
 };
 pub use value::{Attribute, Attributes, Value};
 
@@ -115,9 +116,9 @@ impl<'a> ResourceMetrics<'a> {
         messages(self.message, 1).flat_map(|resource| Attributes::new(resource, 1).iter())
     }
 
-    /// The encoded `Resource`: one piece in every request that was not made by hand.
-    pub fn resource_bytes(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        messages(self.message, 1)
+    /// The resource's attributes as encoded `KeyValue`s, in the sender's order.
+    pub fn encoded_attributes(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        messages(self.message, 1).flat_map(|resource| Attributes::new(resource, 1).encoded())
     }
 
     /// Of the instrumentation scopes.
@@ -149,9 +150,9 @@ impl<'a> ScopeMetrics<'a> {
         read
     }
 
-    /// The encoded `InstrumentationScope`: one piece in every request that was not made by hand.
-    pub fn scope_bytes(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        messages(self.message, 1)
+    /// The scope's attributes as encoded `KeyValue`s, in the sender's order.
+    pub fn encoded_attributes(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        messages(self.message, 1).flat_map(|scope| Attributes::new(scope, 3).encoded())
     }
 
     /// The scope's attributes, in the sender's order.

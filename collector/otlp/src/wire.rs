@@ -279,12 +279,12 @@ pub(crate) fn split_key(key: u32, place: &[u8]) -> Result<(u32, WireType), Fault
 }
 
 /// The fields of a message that has been checked: ends early, silently, if it has not.
-pub fn fields(message: &[u8]) -> impl Iterator<Item = (u32, Payload<'_>)> {
+pub fn fields(message: &[u8]) -> impl Iterator<Item = (u32, Payload<'_>)> + Clone {
     records(message).map(|(field, payload, _)| (field, payload))
 }
 
 /// As [`fields`], with each field's key and value as they are in the message.
-pub fn records(message: &[u8]) -> impl Iterator<Item = (u32, Payload<'_>, &[u8])> {
+pub fn records(message: &[u8]) -> impl Iterator<Item = (u32, Payload<'_>, &[u8])> + Clone {
     let mut cursor = Cursor::new(message);
     std::iter::from_fn(move || {
         let start = cursor.rest;

@@ -39,7 +39,7 @@ impl<'a> Fixed64s<'a> {
 
     /// The bits of each.
     #[inline]
-    pub fn iter(&self) -> impl Iterator<Item = u64> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = u64> + Clone + use<'a> {
         let (packed, scattered) = match self.0 {
             Numbers::Packed(packed) => (packed, None),
             Numbers::Scattered { message, field } => (&[][..], Some((message, field))),
@@ -73,12 +73,16 @@ impl<'a> Fixed64s<'a> {
 }
 
 #[inline]
-fn chunks(packed: &[u8]) -> impl Iterator<Item = u64> + use<'_> {
-    packed.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes))
+fn chunks(packed: &[u8]) -> impl Iterator<Item = u64> + Clone + use<'_> {
+    packed
+        .as_chunks()
+        .0
+        .iter()
+        .map(|bytes| u64::from_le_bytes(*bytes))
 }
 
 #[inline]
-fn varints(packed: &[u8]) -> impl Iterator<Item = u64> + use<'_> {
+fn varints(packed: &[u8]) -> impl Iterator<Item = u64> + Clone + use<'_> {
     let mut cursor = Cursor::new(packed);
     std::iter::from_fn(move || {
         if cursor.is_empty() {
@@ -99,7 +103,7 @@ impl<'a> Varints<'a> {
 
     /// Each.
     #[inline]
-    pub fn iter(&self) -> impl Iterator<Item = u64> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = u64> + Clone + use<'a> {
         let (packed, scattered) = match self.0 {
             Numbers::Packed(packed) => (packed, None),
             Numbers::Scattered { message, field } => (&[][..], Some((message, field))),

@@ -1,0 +1,36 @@
+//! The named limits of this crate. What happens at each is counted, see [`crate::Translated`].
+
+/// A point may be this far ahead of our clock: ten minutes, as Prometheus takes none further (`maxAheadTime` of its
+/// remote write handler).
+pub const FUTURE_MS_MAX: i64 = 10 * 60 * 1000;
+
+/// Bytes of labels and their bookkeeping that are remembered of series seen before, so that they need not be made anew. At
+/// the limit the half that was not used lately is forgotten.
+pub const CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Bytes that streams of deltas may hold, labels included; a stream beyond it is as one beyond `max_streams`.
+pub const DELTA_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Resources whose `target_info` is kept. Amazon's largest nodes run 737 pods; a gateway has more behind it.
+pub const TARGETS_MAX: usize = 4096;
+
+/// Families whose type, unit and description are kept: Amazon Managed Prometheus keeps as many metadata.
+pub const FAMILIES_MAX: usize = 20_000;
+
+/// Bytes of a description that are kept and sent; the rest is cut.
+pub const HELP_BYTES_MAX: usize = 1024;
+
+/// Exemplars of one native histogram in one export; the newest are kept, as many as Prometheus' own client keeps.
+pub const NATIVE_EXEMPLARS_MAX: usize = 10;
+
+/// Characters of all labels of an exemplar (OpenMetrics 1.0, "Exemplars"); beyond it only the ids are kept.
+pub const EXEMPLAR_CHARS_MAX: usize = 128;
+
+/// Buckets of each half of an exponential histogram that deltas are added up in, as in the SDKs.
+pub const DELTA_BUCKETS_MAX: usize = 160;
+
+/// Two points of a resource further apart than this are of two collections.
+pub(crate) const COLLECTION_MS: i64 = 1000;
+
+/// A delta that begins later than this after the one before leaves a gap.
+pub(crate) const GAP_MS: i64 = 1000;
