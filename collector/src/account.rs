@@ -18,7 +18,7 @@ use tracepipe_otlp::SpanDefect;
 use tracepipe_sampling::SamplingStats;
 
 use crate::decision_log::LogFigures;
-pub use metrics::{MetricsAccount, MetricsExporterAccount, MetricsIngestAccount};
+pub use metrics::{HeldSeries, MetricsAccount, MetricsExporterAccount, MetricsIngestAccount};
 
 /// What a request carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

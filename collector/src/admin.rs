@@ -1,8 +1,6 @@
 //! The collector's own ports: Prometheus metrics (8888), health and what the exporters do (13133). Neither shows a span or
 //! a setting.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -10,28 +8,20 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::account::Account;
 use crate::clock::Clock;
 use crate::exposition::{ProcessFigures, exporters_json, metrics_text};
+use crate::http_port::{of_type, serve, text};
 use crate::limiter::MemoryLimiter;
 use crate::pipeline::Snapshots;
 use crate::process;
 
-/// Connections at a time on each of the two ports: a scraper and a few probes need no more. When there are more, the
-/// oldest makes room: an honest one is answered at once and is never the oldest for long.
-const CONNECTIONS_MAX: usize = 512;
-/// A request must be whole, and its answer taken, in this time.
-const CONNECTION_TIME_MAX: Duration = Duration::from_secs(15);
-/// Out of descriptors or the like: the connections that end will free some.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A live ingest owner reads the resident size every `check_interval`; after this long without it is not alive.
 const BEAT_AGE_MAX: Duration = Duration::from_secs(30);
 /// A snapshot waits for room in the channel; a scraper gives up after 10 s by default.
@@ -117,66 +107,37 @@ impl Admin {
         ] {
             if let Some(listener) = listener {
                 let listener = TcpListener::from_std(listener).context("a socket cannot be used")?;
-                tasks.spawn_local(serve(port, listener, Rc::clone(&shared)));
+                let shared = Rc::clone(&shared);
+                tasks.spawn_local(serve(port.name(), listener, async move |request| {
+                    answer(port, &request, &shared).await
+                }));
             }
         }
         Ok(())
     }
 }
 
-async fn serve(port: Port, listener: TcpListener, shared: Rc<Shared>) {
-    let mut connections = JoinSet::new();
-    let mut in_order: VecDeque<AbortHandle> = VecDeque::new();
-    loop {
-        let Ok((stream, _peer)) = listener.accept().await else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        while connections.try_join_next().is_some() {}
-        in_order.retain(|connection| !connection.is_finished());
-        if in_order.len() >= CONNECTIONS_MAX
-            && let Some(oldest) = in_order.pop_front()
-        {
-            oldest.abort();
+impl Port {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Metrics => "metrics",
+            Self::Health => "health",
         }
-        let shared = Rc::clone(&shared);
-        in_order.push_back(connections.spawn_local(async move {
-            let served = tokio::time::timeout(CONNECTION_TIME_MAX, connection(port, stream, shared)).await;
-            if served.is_err() {
-                tracing::debug!(?port, "a connection was cut: it took too long");
-            }
-        }));
     }
 }
 
-async fn connection(port: Port, stream: TcpStream, shared: Rc<Shared>) {
-    let service = service_fn(move |request| answer(port, request, Rc::clone(&shared)));
-    let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, ?port, "a connection broke");
-    }
-}
-
-async fn answer(
-    port: Port,
-    request: Request<Incoming>,
-    shared: Rc<Shared>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    Ok(match (port, request.uri().path()) {
-        (Port::Metrics, "/metrics") => metrics(&shared).await,
+async fn answer(port: Port, request: &Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
+    match (port, request.uri().path()) {
+        (Port::Metrics, "/metrics") => metrics(shared).await,
         (Port::Health, "/livez") => verdict(shared.health.is_alive(shared.clock.now()), "alive"),
         (Port::Health, "/" | "/readyz") => verdict(shared.health.is_ready(), "ready"),
-        (Port::Health, "/exporters") => exporters(&shared).await,
+        (Port::Health, "/exporters") => exporters(shared).await,
         (Port::Metrics, _) => text(StatusCode::NOT_FOUND, "metrics are at /metrics\n".into()),
         (Port::Health, _) => text(
             StatusCode::NOT_FOUND,
             "health is at /livez and /readyz, what the exporters do at /exporters\n".into(),
         ),
-    })
+    }
 }
 
 async fn snapshot(shared: &Shared) -> Result<Account, Response<Full<Bytes>>> {
@@ -194,7 +155,7 @@ async fn exporters(shared: &Shared) -> Response<Full<Bytes>> {
         Ok(account) => account,
         Err(none) => return none,
     };
-    let json = exporters_json(&account.exporters, Clock::unix_now());
+    let json = exporters_json(&account, Clock::unix_now());
     of_type("application/json", text(StatusCode::OK, json))
 }
 
@@ -213,22 +174,10 @@ async fn metrics(shared: &Shared) -> Response<Full<Bytes>> {
     of_type("text/plain; version=0.0.4; charset=utf-8", response)
 }
 
-fn of_type(kind: &'static str, mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
-    let kind = http::HeaderValue::from_static(kind);
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
-}
-
 fn verdict(good: bool, what: &str) -> Response<Full<Bytes>> {
     if good {
         text(StatusCode::OK, format!("{what}\n"))
     } else {
         text(StatusCode::SERVICE_UNAVAILABLE, format!("not {what}\n"))
     }
-}
-
-fn text(status: StatusCode, text: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    *response.status_mut() = status;
-    response
 }

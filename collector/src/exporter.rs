@@ -9,6 +9,7 @@ mod metrics;
 mod otlp;
 mod progress;
 mod queue;
+mod remote_write;
 mod retry;
 mod xray;
 
@@ -22,10 +23,11 @@ use tracepipe_config::{ExporterKind, ExporterSettings};
 use crate::batcher::{Batch, SpanBatch};
 use crate::limiter::MemoryLimiter;
 use debug::DebugExporter;
-pub use metrics::MetricsExporter;
+pub use metrics::{MetricsExporter, MetricsTasks};
 use otlp::OtlpExporter;
 use progress::Progress;
 pub use queue::SendingQueue;
+pub use remote_write::{Ended, LATENCY_BOUNDS, Latencies, RemoteWriteAccount};
 use xray::XrayExporter;
 
 /// One exporter of the pipeline, ready to run.

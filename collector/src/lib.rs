@@ -12,6 +12,7 @@ pub mod decision_log;
 pub mod exporter;
 pub mod exposition;
 mod grpc_prefix;
+mod http_port;
 pub mod ingest;
 pub mod limiter;
 pub mod log_gate;

@@ -30,7 +30,7 @@ use std::time::Duration;
 use anyhow::Context;
 use socket2::{Domain, Socket, Type};
 use tokio::sync::{mpsc, oneshot};
-use tracepipe_config::Settings;
+use tracepipe_config::{MetricsExporterKind, MetricsExporterSettings, Settings};
 
 use crate::account::{Account, IngestAccount, MetricsAccount, SamplingFigures};
 use crate::admin::{Admin, Health};
@@ -88,6 +88,8 @@ struct Sockets {
     http: Option<std::net::TcpListener>,
     metrics: Option<std::net::TcpListener>,
     health: std::net::TcpListener,
+    /// For each exporter of the metrics pipeline; those that are scraped have one.
+    scraped: Vec<Option<std::net::TcpListener>>,
 }
 
 /// The collector, built and not yet running.
@@ -140,6 +142,12 @@ impl Pipeline {
                 "extensions.health_check.endpoint",
                 settings.telemetry.health,
             )?,
+            scraped: settings
+                .metrics
+                .iter()
+                .flat_map(|metrics| &metrics.exporters)
+                .map(bind_scraped)
+                .collect::<anyhow::Result<_>>()?,
         };
         let limiter = MemoryLimiter::new(&settings.memory_limiter);
         limiter.set_readings(Sources::find().read());
@@ -163,7 +171,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// An exporter that cannot be built; a runtime that cannot be started.
-    pub fn run(self) -> anyhow::Result<Account> {
+    pub fn run(mut self) -> anyhow::Result<Account> {
         let (traces, released) = mpsc::channel(CHANNEL_PIECES);
         let (requests, snapshot_requests) = mpsc::channel(SNAPSHOTS_MAX);
         let snapshots = Snapshots { requests };
@@ -250,7 +258,7 @@ impl Pipeline {
     }
 
     /// Starts the metrics owner, if there is a pipeline for metrics.
-    fn spawn_metrics(&self, queue_bytes_max: u64) -> anyhow::Result<Option<(MetricsLine, MetricsInlet)>> {
+    fn spawn_metrics(&mut self, queue_bytes_max: u64) -> anyhow::Result<Option<(MetricsLine, MetricsInlet)>> {
         let Some(settings) = &self.settings.metrics else {
             return Ok(None);
         };
@@ -262,6 +270,7 @@ impl Pipeline {
             clock: self.clock,
             messages,
             queue_bytes_max,
+            sockets: std::mem::take(&mut self.sockets.scraped),
         };
         let (ready, is_ready) = oneshot::channel();
         let thread = std::thread::Builder::new()
@@ -274,6 +283,18 @@ impl Pipeline {
 
 /// The metrics owner's thread, and what tells that its exporters are built.
 type MetricsLine = (JoinHandle<anyhow::Result<MetricsAccount>>, oneshot::Receiver<()>);
+
+fn bind_scraped(exporter: &MetricsExporterSettings) -> anyhow::Result<Option<std::net::TcpListener>> {
+    match &exporter.kind {
+        MetricsExporterKind::Prometheus(prometheus) => {
+            let setting = format!("exporters.{}.endpoint", exporter.id);
+            bind(&exporter.id, &setting, prometheus.endpoint).map(Some)
+        }
+        MetricsExporterKind::RemoteWrite(_)
+        | MetricsExporterKind::Otlp(_)
+        | MetricsExporterKind::Debug(_) => Ok(None),
+    }
+}
 
 fn bind(server: &str, setting: &str, address: std::net::SocketAddr) -> anyhow::Result<std::net::TcpListener> {
     let listener = listen(address).with_context(|| format!("{setting}: cannot listen on {address}"))?;

@@ -7,7 +7,11 @@
 
 use std::collections::BTreeMap;
 
+use tracepipe_metrics::Translated;
+pub use tracepipe_metrics::scrape::Held as HeldSeries;
+
 use super::{ExporterAccount, Outcome, Transport, TransportAccount};
+use crate::exporter::RemoteWriteAccount;
 
 /// The receivers' half of the account of metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,17 +25,23 @@ pub struct MetricsIngestAccount {
 }
 
 /// What one exporter did with the data points.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct MetricsExporterAccount {
     /// As of every exporter, counted in data points: `exported` are those that the backend took or, where they are
     /// translated, those that were.
     pub points: ExporterAccount,
     /// Data points that it makes nothing of, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
+    /// Of one that translates: all that was told of it.
+    pub translated: Option<Translated>,
+    /// Of one that sends samples: `translated = written + lost + waiting + in_flight`, in samples.
+    pub samples: Option<Box<RemoteWriteAccount>>,
+    /// Of one that is scraped: what it holds.
+    pub series: Option<HeldSeries>,
 }
 
 /// One snapshot of the metrics line.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct MetricsAccount {
     /// Of the receivers.
     pub ingest: MetricsIngestAccount,

@@ -1,117 +1,140 @@
 //! The exporters of the metrics line. Those that send what came as it came (`otlp`, `debug`) have a queue of batches each, as
-//! those of spans have.
+//! those of spans have; those that make series of it (`written.rs`, `scraped.rs`) do so at once, and hold what they made.
 
 mod debug;
+mod page;
+mod scraped;
+mod translated;
+mod whole;
+mod written;
 
-use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tracepipe_config::{MetricsExporterKind, MetricsExporterSettings};
 
-use super::otlp::OtlpExporter;
-use super::progress::Progress;
-use super::queue::SendingQueue;
-use super::{consume, debug::Sampling};
 use crate::account::MetricsExporterAccount;
 use crate::limiter::MemoryLimiter;
 use crate::metrics::MetricsBatch;
-use debug::DebugMetrics;
+use scraped::Scraped;
+use whole::Whole;
+use written::Written;
 
 /// One exporter of the metrics pipeline; clones share it.
 #[derive(Clone)]
-pub struct MetricsExporter {
-    queue: SendingQueue<MetricsBatch>,
-    backend: Rc<Backend>,
+pub enum MetricsExporter {
+    /// Sends batches as they are.
+    Whole(Whole),
+    /// Makes series, and shows them.
+    Scraped(Scraped),
+    /// Makes samples, and sends them.
+    Written(Written),
 }
 
-/// What takes whole batches.
-enum Backend {
-    Otlp(Box<OtlpExporter>),
-    Debug(DebugMetrics),
+/// The tasks of the exporters.
+#[derive(Default)]
+pub struct MetricsTasks {
+    /// They end when their exporter is drained and has sent what it had.
+    pub senders: JoinSet<()>,
+    /// They go on to the end.
+    pub services: JoinSet<()>,
 }
 
 // === impl MetricsExporter ===
 
 impl MetricsExporter {
-    /// Prepares an exporter; nothing is connected yet.
+    /// Prepares an exporter; nothing is connected yet. One that is scraped answers on `socket`.
     ///
     /// # Errors
-    /// When something outside the configuration is missing: a file of certificate authorities.
-    pub fn build(
+    /// When something outside the configuration is missing: a file of certificate authorities, a region.
+    pub async fn build(
         settings: &MetricsExporterSettings,
+        socket: Option<std::net::TcpListener>,
         limiter: &MemoryLimiter,
         queue_bytes_max: u64,
     ) -> anyhow::Result<Self> {
-        let (backend, batches_max) = match &settings.kind {
-            MetricsExporterKind::Otlp(otlp) => (
-                Backend::Otlp(Box::new(OtlpExporter::build(otlp, limiter.clone())?)),
-                otlp.queue.queue_size,
-            ),
-            MetricsExporterKind::Debug(debug) => (
-                Backend::Debug(DebugMetrics::new(debug.verbosity, Sampling::new(debug))),
-                u64::MAX,
-            ),
-            MetricsExporterKind::RemoteWrite(_) | MetricsExporterKind::Prometheus(_) => {
-                anyhow::bail!("exporters.{}: not in this build", settings.id)
+        let id = &settings.id;
+        Ok(match &settings.kind {
+            MetricsExporterKind::Otlp(otlp) => Self::Whole(Whole::otlp(id, otlp, limiter, queue_bytes_max)?),
+            MetricsExporterKind::Debug(debug) => Self::Whole(Whole::debug(id, debug, queue_bytes_max)),
+            MetricsExporterKind::Prometheus(prometheus) => {
+                Self::Scraped(Scraped::new(id, prometheus, socket, limiter))
             }
-        };
-        Ok(Self {
-            queue: SendingQueue::new(settings.id.clone(), queue_bytes_max, batches_max),
-            backend: Rc::new(backend),
+            MetricsExporterKind::RemoteWrite(settings) => {
+                Self::Written(Written::build(id, settings, limiter, queue_bytes_max).await?)
+            }
         })
     }
 
-    /// Starts what sends; it ends when the exporter is drained and has sent what it had.
-    pub fn spawn(&self, tasks: &mut JoinSet<()>) {
-        let consumers = match &*self.backend {
-            Backend::Otlp(otlp) => otlp.consumers(),
-            Backend::Debug(_) => 1,
-        };
-        for _ in 0..consumers {
-            let backend = Rc::clone(&self.backend);
-            let export = async move |batch: &MetricsBatch, progress| backend.export(batch, progress).await;
-            tasks.spawn_local(consume(self.queue.clone(), export));
+    /// Starts what sends and what answers.
+    ///
+    /// # Errors
+    /// A socket that the runtime cannot use.
+    pub fn spawn(&self, tasks: &mut MetricsTasks) -> anyhow::Result<()> {
+        match self {
+            Self::Whole(whole) => whole.spawn(&mut tasks.senders),
+            Self::Scraped(scraped) => scraped.spawn(&mut tasks.services)?,
+            Self::Written(written) => written.spawn(tasks),
         }
+        Ok(())
     }
 
     /// Data points have come; they are in the batch that is being filled.
     pub fn expect(&self, points: u64) {
-        self.queue.expect(points);
+        match self {
+            Self::Whole(whole) => whole.expect(points),
+            Self::Scraped(scraped) => scraped.expect(points),
+            Self::Written(written) => written.expect(points),
+        }
     }
 
-    /// Takes a batch whose points [`Self::expect`] was told of.
-    pub fn push(&self, batch: &Arc<MetricsBatch>) {
-        self.queue.push(Arc::clone(batch));
+    /// Takes a batch whose points [`Self::expect`] was told of. While it makes something of it others have their turn.
+    pub async fn push(&self, batch: &Arc<MetricsBatch>) {
+        match self {
+            Self::Whole(whole) => whole.push(batch),
+            Self::Scraped(scraped) => scraped.push(batch).await,
+            Self::Written(written) => written.push(batch).await,
+        }
     }
 
-    /// No batch comes any more: what waits must leave now.
-    pub fn drain(&self) {
-        self.queue.close();
+    /// No batch comes any more: what waits must leave now, in this time.
+    pub fn drain(&self, within: Duration) {
+        match self {
+            Self::Whole(whole) => whole.drain(),
+            Self::Scraped(_) => {}
+            Self::Written(written) => written.drain(within),
+        }
     }
 
     /// Gives up what has not left.
-    pub fn abandon(&self, reason: &'static str) {
-        self.queue.abandon(reason);
+    pub fn abandon(&self) {
+        match self {
+            Self::Whole(whole) => whole.abandon(),
+            Self::Scraped(_) => {}
+            Self::Written(written) => written.abandon(),
+        }
+    }
+
+    /// One that takes batches and does nothing with them, and its queue.
+    #[cfg(test)]
+    pub(crate) fn idle(
+        id: &str,
+        queue_bytes_max: u64,
+    ) -> (Self, crate::exporter::SendingQueue<MetricsBatch>) {
+        let (idle, queue) = Whole::idle(id, queue_bytes_max);
+        (Self::Whole(idle), queue)
     }
 
     /// The account now.
     pub fn account(&self) -> MetricsExporterAccount {
-        MetricsExporterAccount {
-            points: self.queue.account(),
-            ..MetricsExporterAccount::default()
-        }
-    }
-}
-
-// === impl Backend ===
-
-impl Backend {
-    /// Works on one batch until each of its data points is accounted for.
-    async fn export(&self, batch: &MetricsBatch, progress: Progress<MetricsBatch>) {
         match self {
-            Self::Otlp(otlp) => otlp.export(batch, progress).await,
-            Self::Debug(debug) => debug.export(batch, progress),
+            Self::Whole(whole) => whole.account(),
+            Self::Scraped(scraped) => scraped.account(),
+            Self::Written(written) => written.account(),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,12 +5,23 @@ use std::time::Duration;
 use aws_sdk_xray::primitives::{DateTime, DateTimeFormat};
 use serde_json::{Value, json};
 
-use crate::account::{ExporterAccount, Failing};
+use crate::account::{Account, ExporterAccount, Failing, MetricsExporterAccount};
 
 /// Figures of `/metrics`, and no others. `now`: time since the Unix epoch.
-pub(crate) fn exporters_json(exporters: &[ExporterAccount], now: Duration) -> String {
-    let exporters: Vec<Value> = exporters.iter().map(|one| exporter(one, now)).collect();
-    json!({ "exporters": exporters }).to_string()
+pub(crate) fn exporters_json(account: &Account, now: Duration) -> String {
+    let exporters: Vec<Value> = account.exporters.iter().map(|one| exporter(one, now)).collect();
+    let mut said = json!({ "exporters": exporters });
+    if let Some(metrics) = &account.metrics {
+        said["metrics_exporters"] = metrics.exporters.iter().map(|one| of_metrics(one, now)).collect();
+    }
+    said.to_string()
+}
+
+/// The same in data points.
+fn of_metrics(account: &MetricsExporterAccount, now: Duration) -> Value {
+    let mut said = exporter(&account.points, now);
+    said["dropped"] = json!(account.dropped);
+    said
 }
 
 fn exporter(account: &ExporterAccount, now: Duration) -> Value {
@@ -58,7 +69,11 @@ mod tests {
             id: "debug".to_owned(),
             ..Default::default()
         };
-        let text = exporters_json(&[failing, fine], Duration::from_millis(1_764_000_181_500));
+        let account = Account {
+            exporters: vec![failing, fine],
+            ..Default::default()
+        };
+        let text = exporters_json(&account, Duration::from_millis(1_764_000_181_500));
         let said: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(
             said,

@@ -21,7 +21,7 @@ const BATCH_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// batch is never copied together.
 #[derive(Debug, Default)]
 pub struct MetricsBatch {
-    requests: Vec<Bytes>,
+    requests: Vec<Request>,
     /// What is in all of them.
     pub resources: u64,
     /// Metrics, those without data points included.
@@ -30,8 +30,14 @@ pub struct MetricsBatch {
     pub points: u64,
     /// Bytes that its requests hold, which may be some more than are sent.
     bytes: u64,
-    /// Their places in the memory account.
-    reservations: Vec<Reservation>,
+}
+
+/// One request of a batch.
+#[derive(Debug)]
+struct Request {
+    bytes: Bytes,
+    points: u64,
+    _reservation: Reservation,
 }
 
 /// Collects requests until a batch is due. A request is never split.
@@ -61,18 +67,28 @@ impl Batch for MetricsBatch {
     }
 
     fn pieces(&self) -> impl ExactSizeIterator<Item = &Bytes> {
-        self.requests.iter()
+        self.requests.iter().map(|request| &request.bytes)
     }
 }
 
 impl MetricsBatch {
-    fn add(&mut self, request: Bytes, counted: &Counted, reservation: Reservation) {
-        self.requests.push(request);
+    /// Its requests, each with the number of its data points.
+    pub fn requests(&self) -> impl Iterator<Item = (&Bytes, u64)> {
+        self.requests
+            .iter()
+            .map(|request| (&request.bytes, request.points))
+    }
+
+    fn add(&mut self, bytes: Bytes, counted: &Counted, reservation: Reservation) {
         self.resources += counted.resources;
         self.metrics += counted.metrics;
         self.points += counted.points;
         self.bytes += reservation.bytes();
-        self.reservations.push(reservation);
+        self.requests.push(Request {
+            bytes,
+            points: counted.points,
+            _reservation: reservation,
+        });
     }
 }
 

@@ -2,22 +2,26 @@
 //! metrics nor traces wait for the others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
 use tracepipe_config::MetricsSettings;
 
 use super::{FLUSH_TIME_MAX, runtime};
 use crate::account::{MetricsAccount, MetricsIngestAccount};
 use crate::batcher::resource_edits;
 use crate::clock::Clock;
-use crate::exporter::MetricsExporter;
+use crate::exporter::{MetricsExporter, MetricsTasks};
 use crate::limiter::MemoryLimiter;
 use crate::metrics::{MetricsBatch, MetricsBatcher, MetricsMessage};
 
 /// Names are resolved and files read aside; each exporter has few of both.
 const METRICS_THREADS_ASIDE: usize = 8;
+
+/// What is sent when nothing comes any more must be taken within this time: a bit less than all there is, so that those who
+/// send see its end themselves.
+const SEND_TIME_MAX: Duration = FLUSH_TIME_MAX.saturating_sub(Duration::from_millis(500));
 
 /// The metrics owner.
 pub(super) struct MetricsOwner {
@@ -27,6 +31,8 @@ pub(super) struct MetricsOwner {
     pub(super) messages: mpsc::Receiver<MetricsMessage>,
     /// For each exporter.
     pub(super) queue_bytes_max: u64,
+    /// For each exporter, bound for those that are scraped.
+    pub(super) sockets: Vec<Option<std::net::TcpListener>>,
 }
 
 /// What runs: the batch that is being filled, the exporters, and what became of the data points on their way there.
@@ -52,11 +58,12 @@ impl MetricsOwner {
     }
 
     async fn metrics(mut self, ready: oneshot::Sender<()>) -> anyhow::Result<MetricsAccount> {
-        let mut tasks = JoinSet::new();
+        let mut tasks = MetricsTasks::default();
         let mut exporters = Vec::with_capacity(self.settings.exporters.len());
-        for settings in &self.settings.exporters {
-            let exporter = MetricsExporter::build(settings, &self.limiter, self.queue_bytes_max)?;
-            exporter.spawn(&mut tasks);
+        for (settings, socket) in self.settings.exporters.iter().zip(self.sockets) {
+            let limiter = &self.limiter;
+            let exporter = MetricsExporter::build(settings, socket, limiter, self.queue_bytes_max).await?;
+            exporter.spawn(&mut tasks)?;
             exporters.push(exporter);
         }
         if ready.send(()).is_err() {
@@ -119,12 +126,18 @@ impl Line {
     }
 
     /// Sends what waits, for [`FLUSH_TIME_MAX`] at most, and answers meanwhile and after it: until the channel closes.
-    async fn drain(&mut self, messages: &mut mpsc::Receiver<MetricsMessage>, mut tasks: JoinSet<()>) {
-        self.exporters.iter().for_each(MetricsExporter::drain);
+    async fn drain(&mut self, messages: &mut mpsc::Receiver<MetricsMessage>, tasks: MetricsTasks) {
+        let MetricsTasks {
+            mut senders,
+            services,
+        } = tasks;
+        self.exporters
+            .iter()
+            .for_each(|exporter| exporter.drain(SEND_TIME_MAX));
         let exporters = self.exporters.clone();
         let flush = async move {
             let flushed = tokio::time::timeout(FLUSH_TIME_MAX, async {
-                while let Some(ended) = tasks.join_next().await {
+                while let Some(ended) = senders.join_next().await {
                     if let Err(error) = ended {
                         tracing::error!(%error, "an exporter of metrics failed");
                     }
@@ -133,9 +146,11 @@ impl Line {
             if flushed.await.is_err() {
                 tracing::error!("not all metrics could be exported in time");
                 // Dropping a consumer gives up what it was sending, and counts it.
-                tasks.shutdown().await;
+                senders.shutdown().await;
             }
-            exporters.iter().for_each(|exporter| exporter.abandon("shutdown"));
+            exporters.iter().for_each(MetricsExporter::abandon);
+            // The page of a scraper is there until now.
+            drop(services);
         };
         let answer = async {
             while let Some(message) = messages.recv().await {
@@ -156,7 +171,7 @@ impl Line {
     async fn hand_on(&mut self, batches: impl IntoIterator<Item = Arc<MetricsBatch>>) {
         for batch in batches {
             for exporter in &self.exporters {
-                exporter.push(&batch);
+                exporter.push(&batch).await;
             }
             self.account.waiting -= batch.points;
             self.account.handed_on += batch.points;
@@ -178,3 +193,6 @@ impl Line {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

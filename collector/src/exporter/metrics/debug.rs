@@ -41,7 +41,7 @@ impl DebugMetrics {
                 Verbosity::Basic => {}
                 Verbosity::Normal => each_metric(batch, |_, metric| {
                     for point in points(metric, false) {
-                        tracing::info!(name = %text(metric.name), kind = kind(metric), %point, "data point");
+                        tracing::info!(name = ?text(metric.name), kind = kind(metric), %point, "data point");
                     }
                 }),
                 Verbosity::Detailed => each_metric(batch, |around, metric| {
@@ -49,9 +49,9 @@ impl DebugMetrics {
                     tracing::info!(
                         resource = %around.resource,
                         scope = %around.scope,
-                        name = %text(metric.name),
-                        description = %text(metric.description),
-                        unit = %text(metric.unit),
+                        name = ?text(metric.name),
+                        description = ?text(metric.description),
+                        unit = ?text(metric.unit),
                         kind = ?metric.kind,
                         points = %Json::from(points),
                         "metric"
