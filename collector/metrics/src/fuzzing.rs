@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_corpus_holds() {
-        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/metrics");
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/series");
         let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
             .unwrap()
             .map(|entry| entry.unwrap().path())
