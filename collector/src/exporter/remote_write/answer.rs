@@ -151,10 +151,10 @@ mod tests {
                 date: theirs,
                 ..answer(429, "", Some(text))
             };
-            match Verdict::of(&answer, here) {
-                Verdict::Throttled(pause) => pause,
-                other => panic!("{other:?}"),
-            }
+            let Verdict::Throttled(pause) = Verdict::of(&answer, here) else {
+                panic!("{answer:?}");
+            };
+            pause
         };
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         assert_eq!(asked("120", None), seconds(120));

@@ -404,11 +404,21 @@ fn outcome_is_unknown(outcome: &Result<(Answer, Verdict), Fault>) -> bool {
 /// Counts a part that is given up, if one is.
 fn give_up(part: Option<Part>, reason: Lost, flight: &mut Flight) {
     let Some(part) = part else { return };
-    match reason {
-        Lost::Rejected(reject) if part.is_unconfirmed && reject.may_mean_written() => {
-            flight.presumed_written(&part.series);
-        }
-        reason => flight.lost(reason, part.samples()),
+    let is_known = match reason {
+        Lost::Rejected(reject) => part.is_unconfirmed && reject.may_mean_written(),
+        Lost::QueueFull
+        | Lost::AgeLimit
+        | Lost::Duplicate
+        | Lost::RetriesExhausted
+        | Lost::TooLarge
+        | Lost::Refused
+        | Lost::Shutdown
+        | Lost::Abandoned => false,
+    };
+    if is_known {
+        flight.presumed_written(&part.series);
+    } else {
+        flight.lost(reason, part.samples());
     }
 }
 

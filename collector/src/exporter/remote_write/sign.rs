@@ -73,7 +73,7 @@ impl Signer {
     pub(super) fn hear(&self, date: SystemTime, signed: SystemTime) -> bool {
         self.aws.hear(date);
         let behind = date.duration_since(signed);
-        behind.map_or_else(|ahead| ahead.duration(), |behind| behind) > OFF_MAX
+        behind.unwrap_or_else(|ahead| ahead.duration()) > OFF_MAX
     }
 
     /// A signature was refused, and not for its time. True when credentials were fetched since.

@@ -196,10 +196,8 @@ fn what_is_too_large_goes_in_parts_that_are_not() {
     }
     assert_eq!(next, 2000);
     assert!(bytes_max >= 50 * bytes);
-    assert!(
-        requests <= 6 + 2000 / 62,
-        "{requests}: what is too large is not asked for"
-    );
+    // Five that were too large, and what is left over of each of the six that they were cut into.
+    assert!(requests <= 5 + 6 + 2000 / 62, "{requests}");
 }
 
 #[test]

@@ -55,10 +55,13 @@ pub(super) struct Seen {
     pub(super) requests: Vec<Request>,
     pub(super) metadata: Vec<String>,
     /// By labels.
-    series: HashMap<Vec<(String, String)>, Vec<(i64, f64)>>,
+    series: HashMap<Labels, Vec<(i64, f64)>>,
     concurrent: usize,
     pub(super) concurrent_max: usize,
 }
+
+/// Names and values.
+type Labels = Vec<(String, String)>;
 
 type Script = Box<dyn FnMut(Duration, &Request) -> Answer + Send>;
 
@@ -257,7 +260,7 @@ impl Seen {
                 .labels
                 .iter()
                 .map(|label| (label.name.clone(), label.value.clone()));
-            let labels: Vec<_> = labels.collect();
+            let labels: Labels = labels.collect();
             let stored = self.series.get(&labels);
             let mut last = stored.and_then(|stored| stored.last().copied());
             let mut added = Vec::new();
