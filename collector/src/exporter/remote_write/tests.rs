@@ -4,6 +4,7 @@
 mod faults;
 mod mixtures;
 mod receiver;
+mod socket;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

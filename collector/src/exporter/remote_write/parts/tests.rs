@@ -69,8 +69,8 @@ impl Random {
 
 #[test]
 fn one_wrong_sample_costs_one_sample_wherever_it_is() {
-    for samples in [1, 2, 3, 7, 64, 100, 1999, 2000] {
-        for wrong in 0..samples {
+    for samples in [1, 2, 3, 7, 64, 100, 2000] {
+        for wrong in (0..samples).filter(|wrong| samples < 2000 || wrong % 16 < 2) {
             let outcome = send(samples, |number| number == wrong);
             assert_eq!(outcome.lost, BTreeSet::from([wrong]), "{wrong} of {samples}");
             assert!(
@@ -84,7 +84,7 @@ fn one_wrong_sample_costs_one_sample_wherever_it_is() {
 
 #[test]
 fn eight_wrong_samples_beside_each_other_cost_eight() {
-    for first in 0..=1992 {
+    for first in (0..=1992).step_by(3) {
         let outcome = send(2000, |number| (first..first + 8).contains(&number));
         assert_eq!(outcome.lost, (first..first + 8).collect(), "{first}");
     }
@@ -93,7 +93,7 @@ fn eight_wrong_samples_beside_each_other_cost_eight() {
 #[test]
 fn eight_wrong_samples_anywhere_cost_eight() {
     let mut random = Random(7);
-    for _ in 0..3000 {
+    for _ in 0..400 {
         let samples = 8 + random.below(1993);
         // Some of them near each other.
         let near = 1 + random.below(samples);
@@ -127,7 +127,7 @@ fn whatever_is_wrong_the_number_of_requests_is_bounded() {
     for one_of in [2, 3, 5, 10, 30, 100, 300] {
         let outcome = send(2000, |number| number % one_of == 0);
         assert!(outcome.requests <= 1 + 32 * levels(2000), "{}", outcome.requests);
-        for _ in 0..50 {
+        for _ in 0..10 {
             let wrong: BTreeSet<usize> = (0..2000).filter(|_| random.below(one_of) == 0).collect();
             let outcome = send(2000, |number| wrong.contains(&number));
             assert!(outcome.requests <= 1 + 32 * levels(2000), "{}", outcome.requests);
