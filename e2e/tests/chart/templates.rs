@@ -79,7 +79,10 @@ fn the_operator_is_told_what_is_set_and_nothing_else() {
          --role-path-prefix=/platform/tracing/ \
          --permissions-boundary=arn:aws:iam::111122223333:policy/tracing-boundary \
          --xray-endpoint=https://vpce-1.xray.eu-west-1.vpce.amazonaws.com \
-         --sts-endpoint=https://vpce-2.sts.eu-west-1.vpce.amazonaws.com --extra-ca-file=/etc/tracepipe/ca/ca.pem \
+         --sts-endpoint=https://vpce-2.sts.eu-west-1.vpce.amazonaws.com \
+         --amp-workspaces=arn:aws:aps:eu-west-1:111122223333:workspace/ws-0a1b2c3d-0000-4000-8000-0123456789ab,\
+         arn:aws:aps:eu-central-1:111122223333:workspace/ws-1 --amp-endpoints=https://amp.internal:8443 \
+         --extra-ca-file=/etc/tracepipe/ca/ca.pem \
          --health-address=0.0.0.0:8081 --metrics-address=0.0.0.0:8080 --log-format=text --log-level=debug"
     );
     for helm in helms("the operator's arguments") {
@@ -91,6 +94,8 @@ fn the_operator_is_told_what_is_set_and_nothing_else() {
             "mirror.example.com/tracepipe/operator:0.1.0-rc.1"
         );
         assert_eq!(container(&all)["imagePullPolicy"], "Always");
+        let all = helm.manifests("aws: {amp: {workspaces: ['*']}}");
+        assert!(strings(&container(&all)["args"]).contains(&"--amp-workspaces=*"));
         let all = helm.manifests(&ci_file("namespaces"));
         assert!(
             !strings(&container(&all)["args"])

@@ -136,6 +136,15 @@ fn a_wrong_value_is_refused_with_its_name() {
         ("aws: {region: Ireland}", "/aws/region"),
         ("aws: {endpoints: {xray: 'http://plain'}}", "/aws/endpoints/xray"),
         ("aws: {caBundle: /etc/ca.pem}", "/aws/caBundle"),
+        ("aws: {amp: {workspaces: [ws-1]}}", "/aws/amp/workspaces"),
+        (
+            "aws: {amp: {workspaces: ['*', 'arn:aws:aps:eu-west-1:111122223333:workspace/ws-1']}}",
+            "/aws/amp/workspaces",
+        ),
+        (
+            "aws: {amp: {endpoints: ['https://amp.internal/workspaces']}}",
+            "/aws/amp/endpoints/0",
+        ),
         ("image: {collector: {repo: a}}", "repo"),
         ("image: {operator: {digest: latest}}", "/image/operator/digest"),
         ("log: {level: loud}", "/log/level"),
