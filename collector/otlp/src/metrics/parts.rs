@@ -1,6 +1,6 @@
 //! A long request in parts, for whoever makes much of each data point.
 
-use super::{check_metric, kind_of};
+use super::kind_of;
 use crate::wire::{Payload, put_bytes, put_bytes_header, records};
 
 /// How large a part may be. A single data point is a part however large it is.
@@ -8,9 +8,13 @@ use crate::wire::{Payload, put_bytes, put_bytes_header, records};
 pub struct PartBounds {
     /// Bytes of its metrics, without what stands around them.
     pub bytes_max: usize,
-    /// Data points times the bytes of their resource and scope: every point may become something that repeats these.
+    /// Series times the bytes of their resource and scope, which each series may repeat. A series is a data point or a
+    /// bucket of one.
     pub spread_max: usize,
 }
+
+/// A data point has more bytes than this, and a bucket, which has a count and a bound.
+const SERIES_BYTES_MIN: usize = 16;
 
 /// Gives requests that have, one after the other, the data points of one: each below the same resource, scope and metric
 /// as there, in the same order. A metric without data points may be in none. Bytes that no check has passed end early.
@@ -83,10 +87,11 @@ impl<'a> Parts<'a> {
                 continue;
             };
             let around = resource.context.len() + scope.context.len();
-            let points_max = (self.bounds.spread_max / around.max(1)).max(1) as u64;
+            let series_max = self.bounds.spread_max / around.max(1);
+            let bytes_max = self.bounds.bytes_max.min(series_max * SERIES_BYTES_MIN);
             let metrics = match &mut self.metric {
-                Some(metric) => metric.take(self.bounds.bytes_max, points_max),
-                None => whole_metrics(&mut scope.rest, self.bounds.bytes_max, points_max),
+                Some(metric) => metric.take(bytes_max),
+                None => whole_metrics(&mut scope.rest, bytes_max),
             };
             if !metrics.is_empty() {
                 write(&resource.context, &scope.context, &metrics, &mut self.part);
@@ -103,18 +108,11 @@ impl<'a> Parts<'a> {
 }
 
 /// The next metrics that fit together, each as it stands. Empty when none is left and when the next alone is too long.
-fn whole_metrics(rest: &mut &[u8], bytes_max: usize, points_max: u64) -> Vec<u8> {
+fn whole_metrics(rest: &mut &[u8], bytes_max: usize) -> Vec<u8> {
     let mut metrics = Vec::new();
-    let mut points = 0;
     for (field, payload, record) in records(rest) {
-        if let (METRIC, Payload::Bytes(metric)) = (field, payload) {
-            // What is malformed has no points.
-            let of_metric = check_metric(metric)
-                .ok()
-                .flatten()
-                .map_or(0, |(_, points)| points);
-            points += of_metric;
-            if metrics.len() + record.len() > bytes_max || points > points_max {
+        if let (METRIC, Payload::Bytes(_)) = (field, payload) {
+            if metrics.len() + record.len() > bytes_max {
                 break;
             }
             metrics.extend_from_slice(record);
@@ -201,22 +199,20 @@ impl<'a> LongMetric<'a> {
     }
 
     /// The metric with its next points, at least one if any is left; else nothing.
-    fn take(&mut self, bytes_max: usize, points_max: u64) -> Vec<u8> {
+    fn take(&mut self, bytes_max: usize) -> Vec<u8> {
         let mut points = Vec::new();
-        let mut count = 0;
-        while count < points_max
-            && (count == 0 || points.len() < bytes_max)
-            && let Some(data) = self.data.last_mut()
-        {
+        while let Some(data) = self.data.last_mut() {
+            let before = *data;
             match next_message(data, POINT) {
-                Some(point) => {
-                    put_bytes(POINT, point, &mut points);
-                    count += 1;
+                Some(point) if !points.is_empty() && points.len() + point.len() > bytes_max => {
+                    *data = before;
+                    break;
                 }
+                Some(point) => put_bytes(POINT, point, &mut points),
                 None => drop(self.data.pop()),
             }
         }
-        if count == 0 {
+        if points.is_empty() {
             return Vec::new();
         }
         let mut metric = std::mem::take(&mut self.context);

@@ -138,8 +138,8 @@ impl Shared {
     }
 
     fn account_for_memory(&self) {
-        let bytes = self.registry.borrow().held().bytes;
-        self.held.borrow_mut().set(bytes as u64);
+        let bytes = self.registry.borrow().memory_bytes();
+        self.held.borrow_mut().set(bytes);
     }
 }
 

@@ -249,6 +249,25 @@ async fn a_hostile_request_is_translated_within_the_queue() {
     tokio::task::LocalSet::new().run_until(Box::pin(test)).await;
 }
 
+#[tokio::test]
+async fn a_data_point_that_is_too_large_is_lost_alone() {
+    let test = async {
+        let limiter = limiter(LIMIT);
+        let exporter = MetricsExporter::build(&remote_write(), None, &limiter, 8 << 20)
+            .await
+            .unwrap();
+        let small = series(2_000, Clock::unix_now());
+        let large = below_a_large_resource(&series(3, Clock::unix_now()), 200_000);
+        let batch = batch(&limiter, &[small, large]);
+        push(&exporter, &batch).await;
+        let account = exporter.account();
+        assert_exact(&account, 2_003);
+        assert_eq!(account.points.exported, 2_000);
+        assert_eq!(account.points.lost, [("too_large", 3)].into());
+    };
+    tokio::task::LocalSet::new().run_until(Box::pin(test)).await;
+}
+
 fn below_a_large_resource(request: &Bytes, attribute_bytes: usize) -> Bytes {
     use tracepipe_otlp::edit::{ResourceEdit, ResourceEditOp, Value, edit_metrics};
     let edit = ResourceEdit {

@@ -5,18 +5,25 @@ use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
 
 use tracepipe_metrics::{Translated, UnixMillis};
-use tracepipe_otlp::metrics::{PartBounds, Parts};
+use tracepipe_otlp::metrics::{self, PartBounds, Parts};
 
 use crate::account::{ExporterAccount, MetricsExporterAccount};
 use crate::clock::Clock;
 use crate::metrics::MetricsBatch;
 
-/// What is translated at a stretch: some milliseconds. What becomes of a part is in memory before its place in a queue is
-/// found, so it must be small too, however much of a resource is repeated in each series.
+/// What is translated at a stretch. What becomes of a part is in memory before its place in a queue is found, so it must be
+/// small, however much of a resource is repeated in each series: at most some megabytes.
 const PART: PartBounds = PartBounds {
-    bytes_max: 128 * 1024,
+    bytes_max: 32 * 1024,
     spread_max: 4 * 1024 * 1024,
 };
+
+/// A request of up to so many bytes is small whatever is in it: half of it repeated for each 16 bytes of the other half.
+const SHORT_BYTES_MAX: usize = 16 * 1024;
+
+/// A data point of more bytes, with its resource and scope, is given up: its attributes, repeated for each of its buckets,
+/// could be hundreds of megabytes. The largest that an SDK writes by itself have a tenth of it.
+const POINT_BYTES_MAX: usize = 64 * 1024;
 
 /// The account of the data points of one exporter.
 pub(super) struct Points {
@@ -58,19 +65,23 @@ impl Points {
     ) {
         for (request, points) in batch.requests() {
             let mut done = Translated::default();
-            let is_long = request.len() > PART.bytes_max
-                || (request.len() as u64).saturating_mul(points) > PART.spread_max as u64;
-            if is_long {
+            let mut too_large = 0;
+            if request.len() <= SHORT_BYTES_MAX {
+                done = self.one(request, &translate);
+                tokio::task::yield_now().await;
+            } else {
                 let mut parts = Parts::new(request, PART);
                 while let Some(part) = parts.next_part() {
+                    if part.len() > POINT_BYTES_MAX {
+                        // A part is so large only by one point, or by what stands around its few.
+                        too_large += metrics::check(part).map_or(0, |counted| counted.points);
+                        continue;
+                    }
                     done.add(&self.one(part, &translate));
                     tokio::task::yield_now().await;
                 }
-            } else {
-                done = self.one(request, &translate);
-                tokio::task::yield_now().await;
             }
-            self.settle(points, &done);
+            self.settle(points, &done, too_large);
         }
     }
 
@@ -85,7 +96,7 @@ impl Points {
     }
 
     /// What became of so many data points.
-    fn settle(&self, points: u64, done: &Translated) {
+    fn settle(&self, points: u64, done: &Translated, too_large: u64) {
         let mut state = self.state.borrow_mut();
         let State {
             points: account,
@@ -94,7 +105,10 @@ impl Points {
         account.waiting -= points;
         account.exported += done.points;
         all.add(done);
-        let told = done.points + done.dropped.total();
+        if too_large > 0 {
+            *account.lost.entry("too_large").or_default() += too_large;
+        }
+        let told = done.points + done.dropped.total() + too_large;
         if told != points {
             // The translation and the check disagree, or it panicked; say so rather than count them as translated.
             tracing::error!(exporter = account.id, points, told, "data points without an end");

@@ -136,9 +136,9 @@ async fn hangs<B: Batch>(queue: SendingQueue<B>) {
 
 /// Ten minutes in which one backend hangs: far more comes than its queue may hold.
 async fn ten_minutes(rig: &mut Rig) -> Account {
-    for number in 0..6_000 {
+    for number in 0..3_000 {
         rig.offer_both(number);
-        sleep(Duration::from_millis(100)).await;
+        sleep(Duration::from_millis(200)).await;
         if number % 500 == 0 {
             let account = rig.account().await;
             rig.assert_exact(&account);

@@ -76,12 +76,15 @@ proptest! {
             prop_assert_eq!(decoded.resource_metrics[0].scope_metrics.len(), 1);
             let resource = &mut decoded.resource_metrics[0];
             let metrics = std::mem::take(&mut resource.scope_metrics[0].metrics);
-            let around = resource.encoded_len();
-            let bytes: usize = metrics.iter().map(Message::encoded_len).sum();
-            // The last point of a metric that is taken apart may reach over the bound.
-            let is_small = bytes <= bounds.bytes_max || metrics.len() == 1;
-            prop_assert!(counted.points <= 1 || is_small);
-            prop_assert!(counted.points <= 1 || counted.points as usize * around.saturating_sub(16) <= bounds.spread_max);
+            let around = resource.encoded_len().saturating_sub(16);
+            let bytes_max = bounds.bytes_max.min(bounds.spread_max / around.max(1) * SERIES_BYTES_MIN);
+            if metrics.len() > 1 {
+                let bytes: usize = metrics.iter().map(Message::encoded_len).sum();
+                prop_assert!(bytes <= bytes_max, "{} bytes", bytes);
+            } else if counted.points > 1 {
+                let (_, points) = taken_apart(metrics[0].clone());
+                prop_assert!(points.len() <= bytes_max, "{} points", points.len());
+            }
         }
     }
 
