@@ -10,7 +10,7 @@ struct Decimal<'a> {
 
 /// As `strconv.FormatFloat(value, 'g', -1, 64)`, but `+Inf`, and `0` for both zeros: the values of the text format. An
 /// exponent below -4 or above 5 is written as one: `1e+06`.
-pub fn put_go(value: f64, out: &mut Vec<u8>) {
+pub(crate) fn put_go(value: f64, out: &mut Vec<u8>) {
     if value == 0.0 {
         out.push(b'0');
         return;
@@ -28,7 +28,7 @@ pub fn put_go(value: f64, out: &mut Vec<u8>) {
 }
 
 /// As [`put_go`], but with a point in every number: `1.0`, `+Inf`, the values of OpenMetrics.
-pub fn put_open_metrics(value: f64, out: &mut Vec<u8>) {
+pub(crate) fn put_open_metrics(value: f64, out: &mut Vec<u8>) {
     let start = out.len();
     put_go(value, out);
     if value.is_finite() && !out[start..].iter().any(|byte| matches!(byte, b'.' | b'e')) {
@@ -37,7 +37,7 @@ pub fn put_open_metrics(value: f64, out: &mut Vec<u8>) {
 }
 
 /// As `strconv.FormatFloat(value, 'f', -1, 64)`: never an exponent. The labels `le` and `quantile` of remote write.
-pub fn put_plain(value: f64, out: &mut Vec<u8>) {
+pub(crate) fn put_plain(value: f64, out: &mut Vec<u8>) {
     if !put_special(value, [b"NaN", b"+Inf", b"-Inf"], out) {
         with_decimal(value, out, put_plain_decimal);
     }
@@ -45,7 +45,7 @@ pub fn put_plain(value: f64, out: &mut Vec<u8>) {
 
 /// As JavaScript writes a number, which is how OpenTelemetry's Collector writes an attribute: an exponent below -6 or
 /// above 20, and `Infinity`.
-pub fn put_json(value: f64, out: &mut Vec<u8>) {
+pub(crate) fn put_json(value: f64, out: &mut Vec<u8>) {
     if !put_special(value, [b"NaN", b"Infinity", b"-Infinity"], out) {
         with_decimal(value, out, |decimal, out| {
             if decimal.digits.is_empty() || (-6..21).contains(&(decimal.point - 1)) {

@@ -174,4 +174,4 @@ impl<'a> Joined<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

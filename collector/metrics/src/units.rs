@@ -127,6 +127,8 @@ fn without_last_underscore(word: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn words(unit: &str) -> (String, String, String) {
@@ -177,6 +179,27 @@ mod tests {
             let expected = (main.to_owned(), per.to_owned(), metadata.to_owned());
             assert_eq!(words(unit), expected, "unit {unit:?}");
         }
+    }
+
+    #[test]
+    fn the_documentation_has_exactly_these_units() {
+        let listed = |head: &str| {
+            let rows = crate::names::tests::documented(head);
+            let units = rows.iter().flat_map(|row| row[1].split(", "));
+            let pairs = units.map(|unit| unit.split_once(' ').expect("a unit and its word"));
+            pairs
+                .map(|(unit, word)| (unit.trim_matches('`').to_owned(), word.to_owned()))
+                .collect::<BTreeSet<_>>()
+        };
+        let known = |table: &[(&[u8], &[u8])]| {
+            let worded = table.iter().filter(|(_, word)| !word.is_empty());
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("ASCII");
+            worded
+                .map(|(unit, word)| (text(unit), text(word)))
+                .collect::<BTreeSet<_>>()
+        };
+        assert_eq!(listed("| in front of the slash | |"), known(&MAIN));
+        assert_eq!(listed("| behind the slash | |"), known(&PER));
     }
 
     #[test]

@@ -87,6 +87,19 @@ fn each_byte_that_is_no_text_is_one_character() {
     assert_eq!(name(b"a\xff\xe6\x97b", Collapse).as_deref(), Ok("a_b"));
 }
 
+#[test]
+fn the_documentation_tells_the_truth_of_labels() {
+    let rows = crate::names::tests::documented("| key | collapse | preserve |");
+    assert!(rows.len() > 4);
+    for row in rows {
+        let [key, collapsed, preserved] = &row[..] else {
+            panic!("{row:?}")
+        };
+        assert_eq!(name(key.as_bytes(), Collapse).as_ref(), Ok(collapsed), "{row:?}");
+        assert_eq!(name(key.as_bytes(), Preserve).as_ref(), Ok(preserved), "{row:?}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn every_name_that_is_made_is_valid(key: Vec<u8>, collapse: bool) {

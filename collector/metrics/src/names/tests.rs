@@ -175,3 +175,39 @@ proptest::proptest! {
         }
     }
 }
+
+/// The rows of a table of `docs/metrics.md` by its head, without their code marks.
+pub(crate) fn documented(head: &str) -> Vec<Vec<String>> {
+    let page = include_str!("../../../../docs/metrics.md");
+    let (_, table) = page.split_once(&format!("{head}\n")).expect("the table is there");
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    let cells = |row: &str| {
+        let cells = row.trim_matches('|').split('|');
+        cells
+            .map(|cell| cell.trim().trim_matches('`').to_owned())
+            .collect()
+    };
+    rows.map(cells).collect()
+}
+
+#[test]
+fn the_documentation_tells_the_truth_of_names() {
+    let namer = namer("", TranslationStrategy::UnderscoreEscapingWithSuffixes);
+    let rows = documented("| metric | unit | type | series |");
+    assert!(rows.len() > 10);
+    for row in rows {
+        let [name, unit, kind, series] = &row[..] else {
+            panic!("{row:?}")
+        };
+        let kind = match kind.as_str() {
+            "counter" => Counter,
+            "gauge" => Gauge,
+            _ => Other,
+        };
+        assert_eq!(
+            named(&namer, name.as_bytes(), unit, kind).as_ref(),
+            Ok(series),
+            "{row:?}"
+        );
+    }
+}

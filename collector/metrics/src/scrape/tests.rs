@@ -1,0 +1,9 @@
+mod build;
+mod deltas;
+mod formats;
+mod holding;
+mod labelling;
+mod pages;
+mod parser;
+mod properties;
+mod refused;
