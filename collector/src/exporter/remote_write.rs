@@ -25,8 +25,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::Context;
-use aws_config::BehaviorVersion;
 use aws_config::sts::AssumeRoleProvider;
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use tokio::task::JoinSet;
 use tracepipe_config::{ClientTls, RemoteWriteSettings, SigV4Settings};
@@ -106,6 +106,9 @@ impl RemoteWriteExporter {
 }
 
 /// Signs with what the environment gives, or with the role that is assumed with it.
+///
+/// # Errors
+/// When neither the settings nor the environment name a region.
 async fn signer(auth: &SigV4Settings, clock: Clock, variable: Variable<'_>) -> anyhow::Result<Signer> {
     let region = auth
         .region
@@ -118,14 +121,23 @@ async fn signer(auth: &SigV4Settings, clock: Clock, variable: Variable<'_>) -> a
     if let Some(http_client) = network::http_client(None, variable)? {
         loader = loader.http_client(http_client);
     }
-    let sdk = loader.load().await;
+    assemble(auth, region, &loader.load().await, clock).await
+}
+
+/// Makes the signer of what is the same for all of AWS.
+async fn assemble(
+    auth: &SigV4Settings,
+    region: String,
+    sdk: &SdkConfig,
+    clock: Clock,
+) -> anyhow::Result<Signer> {
     let aws = Arc::new(AwsClock::new(clock));
     let source = sdk.credentials_provider().context("no source of credentials")?;
     let mut credentials = EarlyCredentials::new(source, clock, Arc::clone(&aws));
     if let Some(role) = &auth.assume_role {
         let session_name = role.session_name.as_deref().unwrap_or(SESSION_NAME);
         let mut assumed = AssumeRoleProvider::builder(&role.arn)
-            .configure(&sdk)
+            .configure(sdk)
             .session_name(session_name);
         if let Some(id) = &role.external_id {
             assumed = assumed.external_id(id);

@@ -4,6 +4,7 @@
 mod faults;
 mod mixtures;
 mod receiver;
+mod role;
 mod socket;
 
 use std::collections::BTreeMap;
