@@ -40,19 +40,27 @@ pub struct Server {
     shared: Rc<Shared>,
 }
 
+/// Where requests go.
+#[derive(Clone)]
+pub struct Owners {
+    /// Those with spans.
+    pub ingest: SharedIngest,
+    /// Those with metrics, if there is a pipeline for them.
+    pub metrics: Option<SharedInlet>,
+}
+
 // === impl Server ===
 
 impl Server {
-    /// A server that takes its requests to `ingest`, and those with metrics to `metrics`, if there is a pipeline for them.
+    /// A server that takes its requests to their owners.
     pub fn new(
         transport: Transport,
         listener: TcpListener,
         settings: &tracepipe_config::OtlpServerSettings,
-        ingest: SharedIngest,
-        metrics: Option<SharedInlet>,
+        owners: Owners,
         limiter: MemoryLimiter,
     ) -> Self {
-        let shared = Rc::new(Shared::new(transport, settings, ingest, metrics, limiter));
+        let shared = Rc::new(Shared::new(transport, settings, owners, limiter));
         Self {
             transport,
             listener,

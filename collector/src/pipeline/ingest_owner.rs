@@ -22,7 +22,7 @@ use crate::ingest::{Ingest, SharedIngest};
 use crate::limiter::MemoryLimiter;
 use crate::metrics::{MetricsInlet, SharedInlet};
 use crate::process;
-use crate::receiver::Server;
+use crate::receiver::{Owners, Server};
 use crate::shutdown::{self, Draining};
 
 /// At the end the last decisions must be on the disk within this time.
@@ -60,14 +60,11 @@ impl IngestOwner {
         ] {
             if let (Some(listener), Some(settings)) = (listener, settings) {
                 let listener = TcpListener::from_std(listener).context("a socket cannot be used")?;
-                let server = Server::new(
-                    transport,
-                    listener,
-                    settings,
-                    Rc::clone(&ingest),
-                    metrics.clone(),
-                    self.limiter.clone(),
-                );
+                let owners = Owners {
+                    ingest: Rc::clone(&ingest),
+                    metrics: metrics.clone(),
+                };
+                let server = Server::new(transport, listener, settings, owners, self.limiter.clone());
                 servers.spawn_local(server.run(closing.clone()));
             }
         }

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tracepipe_otlp::metrics::{self, Counted};
 use tracepipe_otlp::walk::RequestWalk;
 
+use super::Owners;
 use super::body::Admitted;
 use super::inflate::{Bounds, Inflater};
 use super::message::{Decoded, Message};
@@ -48,10 +49,10 @@ impl Shared {
     pub(super) fn new(
         transport: Transport,
         settings: &tracepipe_config::OtlpServerSettings,
-        ingest: SharedIngest,
-        metrics: Option<SharedInlet>,
+        owners: Owners,
         limiter: MemoryLimiter,
     ) -> Self {
+        let Owners { ingest, metrics } = owners;
         let clock = ingest.borrow().clock();
         Self {
             transport,

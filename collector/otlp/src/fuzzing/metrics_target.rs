@@ -28,11 +28,12 @@ pub fn metrics(input: &[u8]) {
     let checked = check(input);
     while let Some(part) = parts.next_part() {
         // Of what is refused some parts may be good.
-        let counted = match (check(part), &checked) {
-            (Ok(counted), _) => counted,
-            (Err(_), Err(_)) => continue,
-            (Err(error), Ok(_)) => panic!("a part cannot be read: {error}"),
-        };
+        let part = check(part);
+        assert!(
+            part.is_ok() || checked.is_err(),
+            "a part cannot be read: {part:?}"
+        );
+        let Ok(counted) = part else { continue };
         together.points += counted.points;
         for (kind, points) in KINDS.into_iter().zip(&mut points_of) {
             *points += counted.points_of(kind);
