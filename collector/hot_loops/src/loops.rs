@@ -1,6 +1,7 @@
 //! The loops. Each does what the collector does with one step of a span's way, and gives the number of items of a pass.
 
 mod ingest;
+mod metrics;
 
 use std::hint::black_box;
 
@@ -30,6 +31,9 @@ pub(crate) const ALL: &[(&str, Run)] = &[
     ("write_trace", write_trace),
     ("json", json),
     ("xray_document", xray_document),
+    ("metric_point", metrics::points),
+    ("metric_histogram", metrics::histograms),
+    ("metric_new_series", metrics::new_series),
 ];
 
 /// Drawn once.

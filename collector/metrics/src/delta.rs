@@ -212,7 +212,7 @@ fn first_labels(stream: &Stream) -> &[u8] {
 
 impl Slot {
     fn has_other_bounds(&self, stream: &Rc<Stream>) -> bool {
-        !Rc::ptr_eq(&self.stream, stream) && self.stream.layout != stream.layout
+        !Rc::ptr_eq(&self.stream, stream) && !self.stream.has_layout(&stream.layout)
     }
 
     fn advance(

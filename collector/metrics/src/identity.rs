@@ -5,7 +5,8 @@
 
 use std::hash::{BuildHasher, Hasher};
 
-use foldhash::quality::{FoldHasher, RandomState};
+use foldhash::SharedSeed;
+use foldhash::quality::{FoldHasher, SeedableRandomState};
 
 /// Of one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,10 +16,20 @@ pub(crate) struct Identity {
 }
 
 /// Makes identities.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Identities {
-    high: RandomState,
-    low: RandomState,
+    high: SeedableRandomState,
+    low: SeedableRandomState,
+}
+
+impl Default for Identities {
+    /// Others in every process and every time.
+    fn default() -> Self {
+        Self {
+            high: SeedableRandomState::random(),
+            low: SeedableRandomState::random(),
+        }
+    }
 }
 
 impl Identity {
@@ -39,6 +50,15 @@ impl Identity {
 }
 
 impl Identities {
+    /// Always the same: for those who count instructions.
+    pub(crate) fn with_seed(seed: u64) -> Self {
+        let seeded = |seed| SeedableRandomState::with_seed(seed, SharedSeed::global_fixed());
+        Self {
+            high: seeded(seed),
+            low: seeded(!seed),
+        }
+    }
+
     /// Of something that is said by these parts in this order.
     pub(crate) fn of(&self, parts: &[&[u8]]) -> Identity {
         self.with_both(|hasher| {

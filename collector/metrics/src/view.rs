@@ -16,7 +16,7 @@ pub use point::{
 };
 pub use value::{Attribute, Attributes, Value};
 
-use tracepipe_otlp::wire::{Payload, fields};
+use tracepipe_otlp::wire::{Cursor, Payload, WireType, fields};
 
 /// What a metric is, with what says how its points are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -94,12 +94,25 @@ pub fn resources(request: &[u8]) -> impl Iterator<Item = ResourceMetrics<'_>> {
     messages(request, 1).map(|message| ResourceMetrics { message })
 }
 
-/// The embedded messages of one field.
+/// The embedded messages of one field. Data points and attributes are such: most of what is read passes here.
 #[inline]
-fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
-    fields(message).filter_map(move |field| match field {
-        (field, Payload::Bytes(inner)) if field == number => Some(inner),
-        _ => None,
+fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> + Clone {
+    let mut cursor = Cursor::new(message);
+    std::iter::from_fn(move || {
+        while !cursor.is_empty() {
+            match cursor.key().ok()? {
+                (field, WireType::Bytes) => {
+                    let inner = cursor.bytes().ok()?;
+                    if field == number {
+                        return Some(inner);
+                    }
+                }
+                (field, wire) => {
+                    cursor.payload(field, wire).ok()?;
+                }
+            }
+        }
+        None
     })
 }
 
@@ -239,3 +252,6 @@ impl<'a> Metric<'a> {
         messages(self.data, self.data_field).flat_map(|data| messages(data, 1))
     }
 }
+
+#[cfg(test)]
+mod tests;

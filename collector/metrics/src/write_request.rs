@@ -43,7 +43,6 @@ pub fn sort(samples: &mut Vec<TranslatedSeries>) -> usize {
 
 /// Appends the `WriteRequest` of samples that [`sort`] has sorted, or of neighbours among them.
 pub fn encode(sorted: &[TranslatedSeries], out: &mut Vec<u8>) {
-    out.reserve(encoded_len(sorted));
     for (series, length) in grouped(sorted) {
         put_bytes_header(TIMESERIES, length, out);
         for (index, sample) in series.iter().enumerate() {

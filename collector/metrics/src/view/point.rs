@@ -1,12 +1,15 @@
 //! Data points.
 
-use tracepipe_otlp::wire::{Payload, fields};
+use tracepipe_otlp::wire::{Cursor, Fault, Payload, WireType, fields};
 
 use super::numbers::{Fixed64s, Varints};
 use super::value::Attributes;
 
 /// Bit 0 of `flags`: the point says that there is no value any more (`DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK`).
 const NO_RECORDED_VALUE: u64 = 1;
+
+/// Field number of `attributes` in `NumberDataPoint`.
+const ATTRIBUTES: u32 = 7;
 
 /// A number of a point or an exemplar.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,6 +24,8 @@ pub enum Number {
 #[derive(Debug, Clone, Copy)]
 pub struct NumberPoint<'a> {
     message: &'a [u8],
+    /// From the first attribute to the last.
+    attributes: &'a [u8],
     /// Nanoseconds since the Unix epoch; 0: not known.
     pub start_time_unix_nano: u64,
     /// Nanoseconds since the Unix epoch; 0: not known.
@@ -159,29 +164,53 @@ impl<'a> NumberPoint<'a> {
     pub fn read(message: &'a [u8]) -> Self {
         let mut read = Self {
             message,
+            attributes: &[],
             start_time_unix_nano: 0,
             time_unix_nano: 0,
             value: None,
             is_stale: false,
             has_exemplars: false,
         };
-        for field in fields(message) {
-            match field {
-                (2, Payload::Fixed64(nanos)) => read.start_time_unix_nano = nanos,
-                (3, Payload::Fixed64(nanos)) => read.time_unix_nano = nanos,
-                (4, Payload::Fixed64(bits)) => read.value = Some(Number::Double(f64::from_bits(bits))),
-                (5, Payload::Bytes(_)) => read.has_exemplars = true,
-                (6, Payload::Fixed64(bits)) => read.value = Some(Number::Int(bits.cast_signed())),
-                (8, Payload::Varint(flags)) => read.is_stale = flags & NO_RECORDED_VALUE != 0,
-                _ => {}
+        // Whatever is malformed ends it: what was read stands.
+        let _end = read.read_fields();
+        read
+    }
+
+    /// As the other points are read, but by hand: most points are of this kind, and attributes are most of a point.
+    #[inline]
+    fn read_fields(&mut self) -> Result<(), Fault> {
+        let mut cursor = Cursor::new(self.message);
+        let mut first_attribute = None;
+        while !cursor.is_empty() {
+            let place = self.message.len() - cursor.rest().len();
+            match cursor.key()? {
+                (2, WireType::Fixed64) => self.start_time_unix_nano = cursor.fixed64()?,
+                (3, WireType::Fixed64) => self.time_unix_nano = cursor.fixed64()?,
+                (4, WireType::Fixed64) => {
+                    self.value = Some(Number::Double(f64::from_bits(cursor.fixed64()?)))
+                }
+                (6, WireType::Fixed64) => self.value = Some(Number::Int(cursor.fixed64()?.cast_signed())),
+                (ATTRIBUTES, WireType::Bytes) => {
+                    cursor.bytes()?;
+                    let first = *first_attribute.get_or_insert(place);
+                    self.attributes = &self.message[first..self.message.len() - cursor.rest().len()];
+                }
+                (5, WireType::Bytes) => {
+                    cursor.bytes()?;
+                    self.has_exemplars = true;
+                }
+                (8, WireType::Varint) => self.is_stale = cursor.varint()? & NO_RECORDED_VALUE != 0,
+                (field, wire) => {
+                    cursor.payload(field, wire)?;
+                }
             }
         }
-        read
+        Ok(())
     }
 
     /// What tells it from the metric's other points.
     pub fn attributes(&self) -> Attributes<'a> {
-        Attributes::new(self.message, 7)
+        Attributes::new(self.attributes, ATTRIBUTES)
     }
 
     /// Observations that stand for others.

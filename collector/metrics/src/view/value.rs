@@ -35,7 +35,7 @@ pub enum Value<'a> {
 /// The attributes that are one field of a message.
 #[derive(Debug, Clone, Copy)]
 pub struct Attributes<'a> {
-    /// From the first of them to the last.
+    /// At least from the first of them to the last.
     region: &'a [u8],
     field: u32,
 }
@@ -43,7 +43,7 @@ pub struct Attributes<'a> {
 // === impl Attributes ===
 
 impl<'a> Attributes<'a> {
-    /// Those in `message` of field `field`.
+    /// Those in `message`, or in the part that has them, of field `field`.
     pub(crate) fn new(message: &'a [u8], field: u32) -> Self {
         Self {
             region: message,
@@ -60,11 +60,7 @@ impl<'a> Attributes<'a> {
     /// The encoded `KeyValue`s.
     #[inline]
     pub fn encoded(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let number = self.field;
-        fields(self.region).filter_map(move |field| match field {
-            (field, Payload::Bytes(attribute)) if field == number => Some(attribute),
-            _ => None,
-        })
+        super::messages(self.region, self.field)
     }
 }
 
