@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the fuzz targets of collector/otlp, collector/xray and collector/metrics one after the other: the walk of encoded
 # requests with what builds on it, the JSON transcoder, the check of requests with metrics, the translation of spans to
-# X-Ray documents and that of metrics to series.
+# X-Ray documents, that of metrics to series, and the page that they are scraped from.
 #   scripts/fuzz.sh [SECONDS]   so long each (default 60); exit status 1 when an input was found that breaks a rule
 #   scripts/fuzz.sh --minimize  chooses the committed corpora anew from all that was found so far; needs Python 3
 # What must hold is written in src/fuzzing of each crate; `make test` runs the same functions on the committed corpora
@@ -14,7 +14,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/e2e/tools/lib.sh"
 cd "$root"
 readonly CARGO_FUZZ=0.13.2
-readonly TARGETS="otlp/walk otlp/json otlp/metrics otlp/metrics_json xray/translate metrics/series"
+readonly TARGETS="otlp/walk otlp/json otlp/metrics otlp/metrics_json xray/translate metrics/series metrics/page"
 readonly INPUT_BYTES_MAX=4096
 
 mode=run seconds=60

@@ -12,7 +12,17 @@
 mod accept;
 mod expiry;
 mod families;
+#[cfg(any(test, feature = "fuzzing"))]
+#[allow(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "what it finds wrong shall end the test"
+)]
+pub mod fuzzing;
 mod page;
+#[cfg(any(test, feature = "fuzzing"))]
+#[allow(clippy::panic, reason = "what it finds wrong shall end the test")]
+mod parser;
 mod read;
 mod series;
 mod slots;
@@ -43,7 +53,7 @@ pub use self::accept::Format;
 pub use self::page::Page;
 
 /// Bytes that all series of one exporter may take, about: labels, buckets and bookkeeping. What comes first is held; the
-/// first point of a series beyond it is dropped as one beyond `max_series`.
+/// first point of a series beyond it is dropped as one beyond `max_series`. See [`Registry::with_bytes_max`].
 pub const BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Bytes that the name and the labels of a series may have; a point with more is dropped. Names and values that people read
@@ -122,6 +132,13 @@ impl Registry {
             held: Held::default(),
             expire_at: None,
         }
+    }
+
+    /// With another bound than [`BYTES_MAX`], in bytes: where memory is short.
+    #[must_use]
+    pub fn with_bytes_max(mut self, bytes: usize) -> Self {
+        self.bytes_max = bytes;
+        self
     }
 
     /// Takes the bytes of an `ExportMetricsServiceRequest`. Every data point is in the answer's `points` or `dropped`;

@@ -4,6 +4,5 @@ mod formats;
 mod holding;
 mod labelling;
 mod pages;
-mod parser;
 mod properties;
 mod refused;

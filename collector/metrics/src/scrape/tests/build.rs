@@ -8,11 +8,9 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
-use tracepipe_config::{
-    LabelUnderscores, PrometheusSettings, ResourcePromotion, TranslationSettings, TranslationStrategy,
-};
 
-use super::super::*;
+pub(super) use crate::scrape::fuzzing::settings;
+use crate::scrape::*;
 
 /// Our clock in most tests.
 pub(super) const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
@@ -27,24 +25,6 @@ pub(super) fn at(seconds: i64) -> u64 {
 
 pub(super) fn later(seconds: i64) -> UnixMillis {
     UnixMillis(NOW.0 + seconds * 1000)
-}
-
-pub(super) fn settings() -> PrometheusSettings {
-    PrometheusSettings {
-        endpoint: "127.0.0.1:8889".parse().expect("an address"),
-        translation: TranslationSettings {
-            namespace: None,
-            strategy: TranslationStrategy::UnderscoreEscapingWithSuffixes,
-            label_underscores: LabelUnderscores::Collapse,
-            promote: ResourcePromotion::None,
-            scope_info: true,
-        },
-        const_labels: Vec::new(),
-        send_timestamps: false,
-        metric_expiration: std::time::Duration::from_secs(300),
-        enable_open_metrics: true,
-        max_series: 1000,
-    }
 }
 
 pub(super) fn registry() -> Registry {
@@ -222,7 +202,7 @@ pub(super) fn applied(
 ) -> (Translated, String) {
     let done = registry.apply(&request(&[], metrics), now);
     let page = text(registry, Format::Text, now);
-    super::parser::check(&page, Format::Text);
+    crate::scrape::parser::check(&page, Format::Text);
     let samples: Vec<_> = page.lines().filter(|line| !line.starts_with('#')).collect();
     (done, samples.join("\n"))
 }

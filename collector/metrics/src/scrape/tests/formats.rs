@@ -4,8 +4,8 @@ use opentelemetry_proto::tonic::metrics::v1 as otlp;
 use opentelemetry_proto::tonic::metrics::v1::exemplar;
 
 use super::build::*;
-use super::parser;
 use crate::scrape::Format::{OpenMetrics, Text};
+use crate::scrape::parser;
 use crate::scrape::*;
 
 /// Both pages, each parsed as well.

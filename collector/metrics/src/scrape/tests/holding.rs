@@ -3,7 +3,7 @@
 use opentelemetry_proto::tonic::metrics::v1 as otlp;
 
 use super::build::*;
-use super::parser;
+use crate::scrape::parser;
 use crate::scrape::*;
 
 #[test]

@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use tracepipe_config::{LabelUnderscores, ResourcePromotion};
 
 use super::build::*;
-use super::parser;
+use crate::scrape::parser;
 use crate::scrape::*;
 
 /// The sample lines of one gauge `g` with these attributes.

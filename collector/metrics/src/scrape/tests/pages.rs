@@ -1,7 +1,7 @@
 //! Pages in pieces, while what is held changes.
 
 use super::build::*;
-use super::parser;
+use crate::scrape::parser;
 use crate::scrape::*;
 
 fn gauges(names: &[&str], time: i64) -> Vec<u8> {

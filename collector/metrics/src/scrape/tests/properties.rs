@@ -14,7 +14,7 @@ use prost::Message;
 use tracepipe_config::{LabelUnderscores, ResourcePromotion, TranslationStrategy};
 
 use super::build::{NOW, later, settings, text};
-use super::parser;
+use crate::scrape::parser;
 use crate::scrape::*;
 
 /// Names that meet: with each other, with endings of samples, and with what is ours.

@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::metrics::v1 as otlp;
 use tracepipe_config::TranslationStrategy;
 
 use super::build::*;
-use super::parser;
+use crate::scrape::parser;
 use crate::scrape::*;
 
 #[test]
@@ -43,8 +43,7 @@ fn there_are_no_more_series_than_allowed() {
 
 #[test]
 fn there_are_no_more_bytes_than_allowed() {
-    let mut registry = registry();
-    registry.bytes_max = 20_000;
+    let mut registry = registry().with_bytes_max(20_000);
     let long = "x".repeat(3000);
     let points = (0..10)
         .map(|n| number(0, 1.0, &[("n", &n.to_string()), ("long", &long)]))
@@ -61,8 +60,7 @@ fn there_are_no_more_bytes_than_allowed() {
         "{held:?}"
     );
     // A histogram that grows beyond the room goes.
-    let mut registry = self::registry();
-    registry.bytes_max = 20_000;
+    let mut registry = self::registry().with_bytes_max(20_000);
     applied(
         &mut registry,
         vec![histogram(

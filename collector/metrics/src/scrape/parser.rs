@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::accept::Format;
 use crate::floats;
-use crate::scrape::Format;
 
 /// A page as it was read.
 #[derive(Debug, Default, PartialEq)]
@@ -369,108 +369,114 @@ impl Parsed {
         Ok(())
     }
 
+    #[cfg(test)]
     pub(super) fn samples(&self) -> impl Iterator<Item = &ParsedSample> {
         self.families.iter().flat_map(|family| &family.samples)
     }
 }
 
-#[test]
-fn the_reader_takes_what_is_right() {
-    check("", Format::Text);
-    check("# EOF\n", Format::OpenMetrics);
-    let page = check(
-        "# HELP a b \\\\ \\n \"c\"\n# TYPE a gauge\na 1\na{b=\"\\\"\\\\\\n\",c=\"}\"} NaN 5\n",
-        Format::Text,
-    );
-    assert_eq!(page.families[0].help.as_deref(), Some("b \\ \n \"c\""));
-    assert_eq!(page.families[0].samples[1].labels["b"], "\"\\\n");
-    assert_eq!(page.families[0].samples[1].timestamp.as_deref(), Some("5"));
-    check(
-        "# TYPE a counter\na_total 1.0 # {trace_id=\"x\"} 2.0 3.000\n# EOF\n",
-        Format::OpenMetrics,
-    );
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[test]
-fn the_reader_refuses_what_is_wrong() {
-    let plain = [
-        ("a 1\n", "before any type"),
-        ("# TYPE a gauge\na 1", "newline"),
-        ("# TYPE a gauge\n", "has no samples"),
-        ("# TYPE a gauge\na 1\na 2\n", "twice"),
-        (
-            "# TYPE a gauge\na{x=\"1\",y=\"2\"} 1\na{y=\"2\",x=\"1\"} 2\n",
-            "twice",
-        ),
-        (
-            "# TYPE a gauge\na 1\n# TYPE b gauge\nb 1\n# TYPE a gauge\na{x=\"1\"} 1\n",
-            "two families",
-        ),
-        ("# TYPE a gauge\nb 1\n", "another family"),
-        ("# TYPE a gauge\na{x=\"1\",x=\"2\"} 1\n", "there twice"),
-        ("# TYPE a gauge\na{__x=\"1\"} 1\n", "no name of a label"),
-        ("# TYPE a gauge\na{x=\"\"} 1\n", "is empty"),
-        ("# TYPE a gauge\na{x=\"\\t\"} 1\n", "escapes"),
-        ("# TYPE a gauge\na{} 1\n", "empty braces"),
-        ("# TYPE a gauge\na 1.0\n", "as Go"),
-        ("# TYPE a gauge\na one\n", "no number"),
-        ("# TYPE a gauge\na 1 # {x=\"1\"} 1\n", "exemplar"),
-        ("# TYPE 9a gauge\n9a 1\n", "no name"),
-        ("# HELP b x\n# TYPE a gauge\na 1\n", "help of another"),
-        ("# TYPE a gauge\na 1\n# HELP b x\n", "help without"),
-        (
-            "# TYPE a summary\na_sum 1\na_count 1\n# TYPE a_sum gauge\na_sum{x=\"1\"} 1\n",
-            "two families",
-        ),
-        (
-            "# TYPE a histogram\na_bucket{le=\"1\"} 1\na_sum 1\na_count 1\n",
-            "for all",
-        ),
-        (
-            "# TYPE a histogram\na_bucket{le=\"1\"} 2\na_bucket{le=\"+Inf\"} 1\na_sum 1\na_count 1\n",
-            "fall",
-        ),
-        (
-            "# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\na_sum 1\na_count 2\n",
-            "not the count",
-        ),
-        (
-            "# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\na_sum{le=\"1\"} 1\na_count 1\n",
-            "le",
-        ),
-        (
-            "# TYPE a histogram\na_bucket{le=\"2\"} 1\na_bucket{le=\"1\"} 1\na_count 1\n",
-            "not rise",
-        ),
-        (
-            "# TYPE a summary\na{quantile=\"0.5\"} 1\na_count 1\n",
-            "at the end",
-        ),
-        ("# a comment\n", "comment"),
-        ("# TYPE a unknown\na 1\n", "no type"),
-    ];
-    for (text, expected) in plain {
-        let fault = parse(text, Format::Text).expect_err(text);
-        assert!(fault.contains(expected), "{text:?} is refused for {fault:?}");
+    #[test]
+    fn the_reader_takes_what_is_right() {
+        check("", Format::Text);
+        check("# EOF\n", Format::OpenMetrics);
+        let page = check(
+            "# HELP a b \\\\ \\n \"c\"\n# TYPE a gauge\na 1\na{b=\"\\\"\\\\\\n\",c=\"}\"} NaN 5\n",
+            Format::Text,
+        );
+        assert_eq!(page.families[0].help.as_deref(), Some("b \\ \n \"c\""));
+        assert_eq!(page.families[0].samples[1].labels["b"], "\"\\\n");
+        assert_eq!(page.families[0].samples[1].timestamp.as_deref(), Some("5"));
+        check(
+            "# TYPE a counter\na_total 1.0 # {trace_id=\"x\"} 2.0 3.000\n# EOF\n",
+            Format::OpenMetrics,
+        );
     }
-    let open = [
-        ("# TYPE a gauge\na 1.0\n", "EOF"),
-        ("# TYPE a gauge\na 1\n# EOF\n", "as Go"),
-        ("# TYPE a counter\na 1.0\n# EOF\n", "the type has not"),
-        ("# TYPE a gauge\na 1.0 # {x=\"1\"} 1.0\n# EOF\n", "wrong place"),
-        (
-            "# TYPE a gauge\na 1.0\n# TYPE a counter\na_total 1.0\n# EOF\n",
-            "two families",
-        ),
-        ("# TYPE a gauge\na 1.0 5\n# EOF\n", "no time"),
-        (
-            "# TYPE a histogram\na_bucket{le=\"+Inf\"} 1.0\na_count 1\n# EOF\n",
-            "no count",
-        ),
-        ("# HELP a \"\n# TYPE a gauge\na 1.0\n# EOF\n", "escapes"),
-    ];
-    for (text, expected) in open {
-        let fault = parse(text, Format::OpenMetrics).expect_err(text);
-        assert!(fault.contains(expected), "{text:?} is refused for {fault:?}");
+
+    #[test]
+    fn the_reader_refuses_what_is_wrong() {
+        let plain = [
+            ("a 1\n", "before any type"),
+            ("# TYPE a gauge\na 1", "newline"),
+            ("# TYPE a gauge\n", "has no samples"),
+            ("# TYPE a gauge\na 1\na 2\n", "twice"),
+            (
+                "# TYPE a gauge\na{x=\"1\",y=\"2\"} 1\na{y=\"2\",x=\"1\"} 2\n",
+                "twice",
+            ),
+            (
+                "# TYPE a gauge\na 1\n# TYPE b gauge\nb 1\n# TYPE a gauge\na{x=\"1\"} 1\n",
+                "two families",
+            ),
+            ("# TYPE a gauge\nb 1\n", "another family"),
+            ("# TYPE a gauge\na{x=\"1\",x=\"2\"} 1\n", "there twice"),
+            ("# TYPE a gauge\na{__x=\"1\"} 1\n", "no name of a label"),
+            ("# TYPE a gauge\na{x=\"\"} 1\n", "is empty"),
+            ("# TYPE a gauge\na{x=\"\\t\"} 1\n", "escapes"),
+            ("# TYPE a gauge\na{} 1\n", "empty braces"),
+            ("# TYPE a gauge\na 1.0\n", "as Go"),
+            ("# TYPE a gauge\na one\n", "no number"),
+            ("# TYPE a gauge\na 1 # {x=\"1\"} 1\n", "exemplar"),
+            ("# TYPE 9a gauge\n9a 1\n", "no name"),
+            ("# HELP b x\n# TYPE a gauge\na 1\n", "help of another"),
+            ("# TYPE a gauge\na 1\n# HELP b x\n", "help without"),
+            (
+                "# TYPE a summary\na_sum 1\na_count 1\n# TYPE a_sum gauge\na_sum{x=\"1\"} 1\n",
+                "two families",
+            ),
+            (
+                "# TYPE a histogram\na_bucket{le=\"1\"} 1\na_sum 1\na_count 1\n",
+                "for all",
+            ),
+            (
+                "# TYPE a histogram\na_bucket{le=\"1\"} 2\na_bucket{le=\"+Inf\"} 1\na_sum 1\na_count 1\n",
+                "fall",
+            ),
+            (
+                "# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\na_sum 1\na_count 2\n",
+                "not the count",
+            ),
+            (
+                "# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\na_sum{le=\"1\"} 1\na_count 1\n",
+                "le",
+            ),
+            (
+                "# TYPE a histogram\na_bucket{le=\"2\"} 1\na_bucket{le=\"1\"} 1\na_count 1\n",
+                "not rise",
+            ),
+            (
+                "# TYPE a summary\na{quantile=\"0.5\"} 1\na_count 1\n",
+                "at the end",
+            ),
+            ("# a comment\n", "comment"),
+            ("# TYPE a unknown\na 1\n", "no type"),
+        ];
+        for (text, expected) in plain {
+            let fault = parse(text, Format::Text).expect_err(text);
+            assert!(fault.contains(expected), "{text:?} is refused for {fault:?}");
+        }
+        let open = [
+            ("# TYPE a gauge\na 1.0\n", "EOF"),
+            ("# TYPE a gauge\na 1\n# EOF\n", "as Go"),
+            ("# TYPE a counter\na 1.0\n# EOF\n", "the type has not"),
+            ("# TYPE a gauge\na 1.0 # {x=\"1\"} 1.0\n# EOF\n", "wrong place"),
+            (
+                "# TYPE a gauge\na 1.0\n# TYPE a counter\na_total 1.0\n# EOF\n",
+                "two families",
+            ),
+            ("# TYPE a gauge\na 1.0 5\n# EOF\n", "no time"),
+            (
+                "# TYPE a histogram\na_bucket{le=\"+Inf\"} 1.0\na_count 1\n# EOF\n",
+                "no count",
+            ),
+            ("# HELP a \"\n# TYPE a gauge\na 1.0\n# EOF\n", "escapes"),
+        ];
+        for (text, expected) in open {
+            let fault = parse(text, Format::OpenMetrics).expect_err(text);
+            assert!(fault.contains(expected), "{text:?} is refused for {fault:?}");
+        }
     }
 }
