@@ -68,7 +68,8 @@ pub struct Translated {
     pub delta_gaps: u64,
     /// Streams of deltas that began anew because the bounds of their buckets changed.
     pub delta_resets: u64,
-    /// Resources that say the same `job` and `instance` as another one that is there, and have no `target_info` for it.
+    /// Resources that say the same `job` and `instance` as another one that is there, or for which there is
+    /// no room, and that have no `target_info` for it.
     pub target_info_conflicts: u64,
 }
 

@@ -85,10 +85,12 @@ pub(crate) struct Contexts {
     metrics: Recent<Rc<Metric>>,
 }
 
-/// Resources, scopes and metrics are held up to these numbers: a node has some hundred pods with some hundred metrics.
-const RESOURCES_MAX: usize = 4096;
-const SCOPES_MAX: usize = 16_384;
-const METRICS_MAX: usize = 65_536;
+/// Bytes of each kind that are held: a node has some hundred pods with some hundred metrics of 500 bytes. What is held
+/// by another counts again, since it may be the last to hold it.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Bookkeeping of each, roughly.
+const OVERHEAD: usize = 256;
 
 // === impl Contexts ===
 
@@ -97,9 +99,9 @@ impl Contexts {
         Self {
             rules,
             with_target_info,
-            resources: Recent::new(RESOURCES_MAX),
-            scopes: Recent::new(SCOPES_MAX),
-            metrics: Recent::new(METRICS_MAX),
+            resources: Recent::new(BYTES_MAX),
+            scopes: Recent::new(BYTES_MAX),
+            metrics: Recent::new(BYTES_MAX),
         }
     }
 
@@ -132,7 +134,7 @@ impl Contexts {
             owner,
             collections: Cell::default(),
         });
-        self.resources.insert(identity, 1, Rc::clone(&made));
+        self.resources.insert(identity, made.weight(), Rc::clone(&made));
         made
     }
 
@@ -153,7 +155,8 @@ impl Contexts {
             identity,
             over: self.rules.over(scope, &resource.owner, &mut done.labels_dropped),
         });
-        self.scopes.insert(identity, 1, Rc::clone(&made));
+        self.scopes
+            .insert(identity, OVERHEAD + made.over.weight(), Rc::clone(&made));
         made
     }
 
@@ -185,7 +188,8 @@ impl Contexts {
             resource: Rc::clone(resource),
             scope: Rc::clone(scope),
         });
-        self.metrics.insert(identity, 1, Rc::clone(&made));
+        let weight = OVERHEAD + 2 * made.name.len() + resource.weight() + made.scope.over.weight();
+        self.metrics.insert(identity, weight, Rc::clone(&made));
         Ok(made)
     }
 }
@@ -258,6 +262,12 @@ impl Metric {
 // === impl Resource ===
 
 impl Resource {
+    /// Bytes that it takes in memory, roughly.
+    pub(crate) fn weight(&self) -> usize {
+        let target = self.target.as_ref().map_or(0, LabelSet::weight);
+        OVERHEAD + self.owner.weight() + self.under.weight() + target
+    }
+
     /// Points of a time have been seen.
     pub(crate) fn saw(&self, newest_ms: i64) {
         let mut collections = self.collections.get();

@@ -135,6 +135,11 @@ impl LabelSet {
         self.labels.is_empty()
     }
 
+    /// Bytes that it takes in memory, roughly.
+    pub(crate) fn weight(&self) -> usize {
+        self.text.len() + self.labels.len() * size_of::<Span>()
+    }
+
     /// Both; where they have the same name, this one's value.
     pub(crate) fn over(&self, under: &Self) -> Self {
         let mut merged = Unsorted::default();
@@ -179,6 +184,11 @@ fn merge<'a>(
 // === impl BaseLabels ===
 
 impl BaseLabels {
+    /// Bytes of the labels that all series have.
+    pub(crate) fn len(&self) -> usize {
+        self.encoded.len()
+    }
+
     /// Labels come in order of their names.
     fn push(&mut self, name: &[u8], value: &[u8]) {
         let start = self.encoded.len();

@@ -4,6 +4,10 @@
 /// remote write handler).
 pub const FUTURE_MS_MAX: i64 = 10 * 60 * 1000;
 
+/// Bytes of the name and the labels of one series; a point beyond it is dropped. Amazon Managed Prometheus takes less, and a
+/// histogram has them as often as it has buckets.
+pub const LABELS_BYTES_MAX: usize = 64 * 1024;
+
 /// Bytes of labels and their bookkeeping that are remembered of series seen before, so that they need not be made anew. At
 /// the limit the half that was not used lately is forgotten.
 pub const CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -13,6 +17,9 @@ pub const DELTA_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Resources whose `target_info` is kept. Amazon's largest nodes run 737 pods; a gateway has more behind it.
 pub const TARGETS_MAX: usize = 4096;
+
+/// Bytes that all of these may hold; a resource beyond has no `target_info`.
+pub const TARGETS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Families whose type, unit and description are kept: Amazon Managed Prometheus keeps as many metadata.
 pub const FAMILIES_MAX: usize = 20_000;

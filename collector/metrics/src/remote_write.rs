@@ -288,18 +288,18 @@ impl RemoteWrite {
         attributes: &view::Attributes<'_>,
         layout: Option<&[u64]>,
         labels_dropped: &mut u64,
-    ) -> Rc<Stream> {
+    ) -> Result<Rc<Stream>, DropReason> {
         let identity = self.stream_identity(metric, attributes);
         if let Some(known) = self.streams.get(identity)
             && layout.is_none_or(|layout| known.has_layout(layout))
         {
-            return Rc::clone(known);
+            return Ok(Rc::clone(known));
         }
         let point = self.contexts.rules().labels(attributes.iter(), labels_dropped);
         let layout = layout.unwrap_or_default();
-        let made = Rc::new(Stream::new(metric, identity, &point, layout, &self.identities));
+        let made = Rc::new(Stream::new(metric, identity, &point, layout, &self.identities)?);
         self.streams.insert(identity, made.weight(), Rc::clone(&made));
-        made
+        Ok(made)
     }
 }
 

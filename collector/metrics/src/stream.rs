@@ -2,10 +2,12 @@
 
 use std::rc::Rc;
 
+use crate::account::DropReason;
 use crate::context::{Metric, Sort};
 use crate::floats;
 use crate::identity::{Identities, Identity};
 use crate::label_set::{BaseLabels, LabelSet};
+use crate::limits::LABELS_BYTES_MAX;
 
 /// A series.
 #[derive(Debug, Clone)]
@@ -37,7 +39,7 @@ impl Stream {
         point: &LabelSet,
         layout: &[u64],
         identities: &Identities,
-    ) -> Self {
+    ) -> Result<Self, DropReason> {
         let mut maker = Maker {
             base: metric
                 .scope
@@ -48,6 +50,9 @@ impl Stream {
             series: Vec::new(),
             scratch: Vec::new(),
         };
+        if maker.base.len() + metric.name.len() > LABELS_BYTES_MAX {
+            return Err(DropReason::LabelsTooLarge);
+        }
         match metric.sort {
             Sort::Gauge | Sort::Counter | Sort::NativeHistogram => maker.add(b"", None),
             Sort::Histogram => {
@@ -66,12 +71,12 @@ impl Stream {
                 }
             }
         }
-        Self {
+        Ok(Self {
             identity,
             sort: metric.sort,
             layout: Box::from(layout),
             series: maker.series.into_boxed_slice(),
-        }
+        })
     }
 
     /// It was made for points of this layout.

@@ -13,7 +13,7 @@ use hashbrown::hash_table::Entry;
 use crate::context::{Resource, Sort};
 use crate::identity::{Identities, Identity};
 use crate::label_set::LabelSet;
-use crate::limits::TARGETS_MAX;
+use crate::limits::{LABELS_BYTES_MAX, TARGETS_BYTES_MAX, TARGETS_MAX};
 use crate::series::{STALE_NAN, SampleValue};
 use crate::sink::{Sink, Stamp};
 use crate::stream::Series;
@@ -25,6 +25,7 @@ pub(crate) struct Targets {
     interval_ms: i64,
     stale_ms: i64,
     targets: HashTable<Target>,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -44,6 +45,7 @@ impl Targets {
             interval_ms,
             stale_ms,
             targets: HashTable::new(),
+            bytes: 0,
         }
     }
 
@@ -52,7 +54,9 @@ impl Targets {
         let Some(labels) = &resource.target else { return };
         let now_ms = sink.now_ms;
         let owner = identity_of(&resource.owner, identities);
-        let is_full = self.targets.len() >= TARGETS_MAX;
+        let is_full = self.targets.len() >= TARGETS_MAX
+            || labels.weight() > LABELS_BYTES_MAX
+            || self.bytes + resource.weight() > TARGETS_BYTES_MAX;
         let entry = self.targets.entry(
             owner.hash(),
             |target| target.owner == owner,
@@ -63,8 +67,9 @@ impl Targets {
                 let target = found.get_mut();
                 if Rc::ptr_eq(&target.resource, resource) || target.resource.target.as_ref() == Some(labels) {
                     target.seen_ms = now_ms;
-                } else if target.seen_ms + self.interval_ms <= now_ms {
+                } else if target.seen_ms + self.interval_ms <= now_ms && !is_full {
                     target.write(STALE_NAN, sink);
+                    self.bytes = self.bytes - target.resource.weight() + resource.weight();
                     target.resource = Rc::clone(resource);
                     target.series = series(&self.name, labels, identities);
                     target.seen_ms = now_ms;
@@ -84,6 +89,7 @@ impl Targets {
                     written_ms: i64::MIN,
                 };
                 target.write(1.0, sink);
+                self.bytes += resource.weight();
                 vacant.insert(target);
             }
         }
@@ -92,9 +98,11 @@ impl Targets {
     /// Writes those that are due, and the end of those that nothing came for; gives when the next one is due.
     pub(crate) fn poll(&mut self, sink: &mut Sink<'_>) -> Option<i64> {
         let (now_ms, stale_ms, interval_ms) = (sink.now_ms, self.stale_ms, self.interval_ms);
+        let bytes = &mut self.bytes;
         self.targets.retain(|target| {
             if target.seen_ms + stale_ms <= now_ms {
                 target.write(STALE_NAN, sink);
+                *bytes -= target.resource.weight();
                 return false;
             }
             if target.written_ms + interval_ms <= now_ms {
@@ -110,6 +118,7 @@ impl Targets {
 
     /// Writes the end of all.
     pub(crate) fn drain(&mut self, sink: &mut Sink<'_>) {
+        self.bytes = 0;
         for mut target in self.targets.drain() {
             target.write(STALE_NAN, sink);
         }

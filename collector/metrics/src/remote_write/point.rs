@@ -57,7 +57,7 @@ impl RemoteWrite {
             return self.stale(&point.attributes(), metric, interval, (out, done));
         }
         let number = point.value.ok_or(DropReason::NoValue)?.as_f64();
-        let stream = self.stream(metric, &point.attributes(), Some(&[]), &mut done.labels_dropped);
+        let stream = self.stream(metric, &point.attributes(), Some(&[]), &mut done.labels_dropped)?;
         let mut start_nanos = point.start_time_unix_nano;
         let mut value = number;
         if metric.is_delta() {
@@ -126,12 +126,12 @@ impl RemoteWrite {
         layout.clear();
         layout.extend(point.explicit_bounds.iter());
         let stream = if rises(&layout) {
-            Ok(self.stream(
+            self.stream(
                 metric,
                 &point.attributes(),
                 Some(&layout),
                 &mut done.labels_dropped,
-            ))
+            )
         } else {
             Err(DropReason::Bounds)
         };
@@ -217,7 +217,7 @@ impl RemoteWrite {
             },
         };
         histogram.check()?;
-        let stream = self.stream(metric, &point.attributes(), Some(&[]), &mut done.labels_dropped);
+        let stream = self.stream(metric, &point.attributes(), Some(&[]), &mut done.labels_dropped)?;
         let buckets_max = self.settings.native_buckets_max;
         let mut start_nanos = point.start_time_unix_nano;
         let encoded = if metric.is_delta() {
@@ -275,6 +275,7 @@ impl RemoteWrite {
             &mut done.labels_dropped,
         );
         self.layout = layout;
+        let stream = stream?;
         let stamp = self.stamp(metric, interval, timestamp_ms);
         let mut sink = self.sink(now, (out, done));
         let mut parts = Parts::new(&mut sink, stamp);
@@ -300,7 +301,7 @@ impl RemoteWrite {
         (out, done): Output<'_>,
     ) -> Result<i64, DropReason> {
         // Such a point need not have the bounds that the others have.
-        let stream = self.stream(metric, attributes, None, &mut done.labels_dropped);
+        let stream = self.stream(metric, attributes, None, &mut done.labels_dropped)?;
         if metric.is_delta() {
             self.deltas.pause(stream.identity, interval);
         }

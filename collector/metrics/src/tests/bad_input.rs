@@ -76,3 +76,16 @@ fn every_reason_has_a_name_of_its_own() {
         assert_eq!(*reason as usize, place);
     }
 }
+
+#[test]
+fn a_series_with_labels_beyond_the_limit_is_dropped_and_its_neighbour_is_not() {
+    let of = |length: usize| otlp::NumberDataPoint {
+        attributes: vec![text("a", &"x".repeat(length))],
+        ..point(NOW, 1.0)
+    };
+    let mut bench = Bench::new(&settings());
+    let limit = crate::limits::LABELS_BYTES_MAX;
+    let shown = bench.send_metric(gauge("g", vec![of(limit), of(limit - 100)]));
+    assert_eq!(shown.len(), 1);
+    assert_eq!(bench.done.dropped.of(DropReason::LabelsTooLarge), 1);
+}

@@ -125,3 +125,10 @@ fn a_namespace_is_in_front_of_it() {
         "{shown:?}"
     );
 }
+
+#[test]
+fn a_resource_too_large_for_labels_has_none() {
+    let mut bench = bench();
+    assert!(send(&mut bench, resource(&"x".repeat(crate::limits::LABELS_BYTES_MAX))).is_empty());
+    assert_eq!(bench.done.target_info_conflicts, 1);
+}
