@@ -2,8 +2,10 @@
 //!
 //! Requests and bytes, for each transport: received = refused + malformed + accepted. Spans of accepted requests:
 //! accepted = rejected + filtered + dropped + lost + buffered + kept; for each exporter: kept = exported + lost +
-//! waiting + in flight. The terms are counted where things happen, so an equation that fails names a place that
-//! forgot to count.
+//! waiting + in flight. Data points of accepted requests with metrics: accepted = lost + waiting + handed on; for each
+//! exporter: handed on = exported + dropped + lost + waiting + in flight; and for one that translates them, samples:
+//! translated = written + lost + waiting + in flight. The terms are counted where things happen, so an equation that fails
+//! names a place that forgot to count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +13,12 @@ use crate::metrics::{Metrics, Sample};
 
 /// Terms of the equation for requests and, with another prefix, for their bytes; the first is the sum of the others.
 const REQUEST_TERMS: [&str; 4] = ["received", "refused", "malformed", "accepted"];
-const REQUEST_PREFIXES: [&str; 2] = ["tracepipe_requests_", "tracepipe_request_bytes_"];
+const REQUEST_PREFIXES: [&str; 4] = [
+    "tracepipe_requests_",
+    "tracepipe_request_bytes_",
+    "tracepipe_metric_requests_",
+    "tracepipe_metric_request_bytes_",
+];
 
 const SPANS_ACCEPTED: &str = "tracepipe_spans_accepted";
 const SPAN_TERMS: [&str; 6] = [
@@ -29,6 +36,31 @@ const EXPORTER_TERMS: [&str; 4] = [
     "tracepipe_exporter_spans_lost",
     "tracepipe_exporter_spans_waiting",
     "tracepipe_exporter_spans_in_flight",
+];
+
+/// Only there with a pipeline for metrics.
+const POINTS_ACCEPTED: &str = "tracepipe_metric_points_accepted";
+const POINT_TERMS: [&str; 3] = [
+    "tracepipe_metric_points_lost",
+    "tracepipe_metric_points_waiting",
+    POINTS_HANDED_ON,
+];
+const POINTS_HANDED_ON: &str = "tracepipe_metric_points_handed_on";
+
+const EXPORTER_POINT_TERMS: [&str; 5] = [
+    "tracepipe_exporter_metric_points_exported",
+    "tracepipe_exporter_metric_points_dropped",
+    "tracepipe_exporter_metric_points_lost",
+    "tracepipe_exporter_metric_points_waiting",
+    "tracepipe_exporter_metric_points_in_flight",
+];
+
+const SAMPLES_TRANSLATED: &str = "tracepipe_exporter_samples_translated";
+const SAMPLE_TERMS: [&str; 4] = [
+    "tracepipe_exporter_samples_written",
+    "tracepipe_exporter_samples_lost",
+    "tracepipe_exporter_samples_waiting",
+    "tracepipe_exporter_samples_in_flight",
 ];
 
 /// Metrics without labels that may be absent: those with labels appear when they first count.
@@ -75,6 +107,7 @@ impl Account {
         self.check_requests(&mut problems);
         self.check_spans(&mut problems);
         self.check_exporters(&mut problems);
+        self.check_points(&mut problems);
         if problems.is_empty() {
             Ok(())
         } else {
@@ -113,6 +146,20 @@ impl Account {
             "tracepipe_spans_buffered",
             "tracepipe_exporter_spans_waiting",
             "tracepipe_exporter_spans_in_flight",
+        ]
+        .iter()
+        .map(|name| self.sum(name))
+        .sum()
+    }
+
+    /// Data points and samples that are in the collector.
+    pub fn metrics_inside(&self) -> u64 {
+        [
+            "tracepipe_metric_points_waiting",
+            "tracepipe_exporter_metric_points_waiting",
+            "tracepipe_exporter_metric_points_in_flight",
+            "tracepipe_exporter_samples_waiting",
+            "tracepipe_exporter_samples_in_flight",
         ]
         .iter()
         .map(|name| self.sum(name))
@@ -166,18 +213,47 @@ impl Account {
     }
 
     fn check_exporters(&self, problems: &mut Vec<String>) {
-        let exporters = self.label_values("exporter", |name| EXPORTER_TERMS.contains(&name));
-        let kept = self.term(SPANS_KEPT, None);
-        if exporters.is_empty() && kept.1 > 0 {
+        self.check_each_exporter("spans", SPANS_KEPT, &EXPORTER_TERMS, problems);
+    }
+
+    /// Every exporter got all of `whole`, and says where it is.
+    fn check_each_exporter(&self, what: &str, whole: &str, terms: &[&str], problems: &mut Vec<String>) {
+        let exporters = self.label_values("exporter", |name| terms.contains(&name));
+        let whole = self.term(whole, None);
+        if exporters.is_empty() && whole.1 > 0 {
             problems.push(format!(
-                "{} spans were kept and no exporter says where they are",
-                kept.1
+                "{} is {} and no exporter says where they are",
+                whole.0, whole.1
             ));
         }
         for exporter in exporters {
             let label = ("exporter", exporter.as_str());
-            let terms = EXPORTER_TERMS.map(|name| self.term(name, Some(label)));
-            compare(&format!("spans of exporter {exporter}"), &kept, &terms, problems);
+            let terms: Vec<_> = terms.iter().map(|name| self.term(name, Some(label))).collect();
+            compare(
+                &format!("{what} of exporter {exporter}"),
+                &whole,
+                &terms,
+                problems,
+            );
+        }
+    }
+
+    fn check_points(&self, problems: &mut Vec<String>) {
+        let accepted = self.term(POINTS_ACCEPTED, None);
+        let terms = POINT_TERMS.map(|name| self.term(name, None));
+        compare("data points", &accepted, &terms, problems);
+        self.check_each_exporter("data points", POINTS_HANDED_ON, &EXPORTER_POINT_TERMS, problems);
+        let of_samples = |name: &str| name == SAMPLES_TRANSLATED || SAMPLE_TERMS.contains(&name);
+        for exporter in self.label_values("exporter", of_samples) {
+            let label = Some(("exporter", exporter.as_str()));
+            let translated = self.term(SAMPLES_TRANSLATED, label);
+            let terms = SAMPLE_TERMS.map(|name| self.term(name, label));
+            compare(
+                &format!("samples of exporter {exporter}"),
+                &translated,
+                &terms,
+                problems,
+            );
         }
     }
 
@@ -211,7 +287,15 @@ fn is_entry(name: &str) -> bool {
         name.strip_prefix(prefix)
             .is_some_and(|term| REQUEST_TERMS.contains(&term))
     });
-    of_requests || name == SPANS_ACCEPTED || SPAN_TERMS.contains(&name) || EXPORTER_TERMS.contains(&name)
+    let lists: [&[&str]; 6] = [
+        &[SPANS_ACCEPTED, POINTS_ACCEPTED, SAMPLES_TRANSLATED],
+        &SPAN_TERMS,
+        &EXPORTER_TERMS,
+        &POINT_TERMS,
+        &EXPORTER_POINT_TERMS,
+        &SAMPLE_TERMS,
+    ];
+    of_requests || lists.iter().any(|list| list.contains(&name))
 }
 
 fn compare(what: &str, whole: &(String, u64), parts: &[(String, u64)], problems: &mut Vec<String>) {
@@ -264,6 +348,23 @@ tracepipe_exporter_spans_exported{exporter="logging"} 30
 tracepipe_exporter_spans_lost{exporter="logging",reason="queue_full"} 0
 tracepipe_exporter_spans_waiting{exporter="logging"} 0
 tracepipe_exporter_spans_in_flight{exporter="logging"} 0
+tracepipe_metric_requests_received{transport="grpc"} 4
+tracepipe_metric_requests_accepted{transport="grpc"} 4
+tracepipe_metric_points_accepted 50
+tracepipe_metric_points_lost{reason="queue_full"} 3
+tracepipe_metric_points_waiting 7
+tracepipe_metric_points_handed_on 40
+tracepipe_exporter_metric_points_exported{exporter="prometheusremotewrite"} 38
+tracepipe_exporter_metric_points_dropped{exporter="prometheusremotewrite",reason="name_empty"} 2
+tracepipe_exporter_metric_points_exported{exporter="otlp"} 30
+tracepipe_exporter_metric_points_lost{exporter="otlp",reason="refused"} 4
+tracepipe_exporter_metric_points_waiting{exporter="otlp"} 5
+tracepipe_exporter_metric_points_in_flight{exporter="otlp"} 1
+tracepipe_exporter_samples_translated{exporter="prometheusremotewrite"} 90
+tracepipe_exporter_samples_written{exporter="prometheusremotewrite"} 60
+tracepipe_exporter_samples_lost{exporter="prometheusremotewrite",reason="duplicate"} 1
+tracepipe_exporter_samples_waiting{exporter="prometheusremotewrite"} 20
+tracepipe_exporter_samples_in_flight{exporter="prometheusremotewrite"} 9
 process_cpu_seconds 5
 "#;
 
@@ -275,13 +376,14 @@ process_cpu_seconds 5
     fn a_balanced_account_holds() {
         assert_eq!(account().check(), Ok(()));
         assert_eq!(account().spans_inside(), 10);
+        assert_eq!(account().metrics_inside(), 42);
         assert_eq!(account().sum("tracepipe_spans_kept"), 30);
     }
 
     #[test]
     fn every_counter_is_in_an_equation() {
         let perturbed = account().perturbed();
-        assert_eq!(perturbed.len(), 28);
+        assert_eq!(perturbed.len(), 45);
         for (name, account) in perturbed {
             assert!(account.check().is_err(), "{name} one higher was not noticed");
         }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::collector::free_address;
 use crate::http_get::http_request;
 use crate::process::Process;
-use crate::remote_write::{self, Exemplar, Labels, TimeSeries};
+use crate::remote_write::{self, Exemplar, Labels, Sample};
 use crate::snappy;
 
 /// Names the binary: `e2e/tools/prometheus/fetch.sh` unpacks it.
@@ -28,8 +28,38 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// Above what a test writes.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// `{__name__=~".+"}`
+const ALL: &str = "query=%7B__name__%3D~%22.%2B%22%7D";
+/// Above the age of what a test writes; Prometheus loads no more than there is.
+const LOOKBACK: &str = "3h";
+
 /// Scrapes nothing; takes samples that are so much older than the newest, as Amazon Managed Prometheus.
 const CONFIG: &str = "global: {scrape_interval: 1h}\nstorage: {tsdb: {out_of_order_time_window: 60s}}\n";
+
+/// What a Prometheus holds of a series.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Series {
+    /// Its floats, stale markers too, bit by bit.
+    pub samples: Vec<Sample>,
+    /// Its native histograms but for stale markers.
+    pub histograms: Vec<NativeHistogram>,
+    /// Its exemplars.
+    pub exemplars: Vec<Exemplar>,
+}
+
+/// A native histogram as the query API shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativeHistogram {
+    /// Milliseconds since the Unix epoch.
+    pub timestamp: i64,
+    /// All observations.
+    pub count: String,
+    /// Their sum.
+    pub sum: String,
+    /// Populated buckets from the lowest: which bounds belong to it (0 the upper, 1 the lower, 3 both), lower bound, upper
+    /// bound, observations.
+    pub buckets: Vec<(u64, String, String, String)>,
+}
 
 /// A running Prometheus with a storage of its own, both gone when dropped.
 pub struct Prometheus {
@@ -80,11 +110,26 @@ impl Prometheus {
         self.process.log_tail(20)
     }
 
-    /// Every sample that it holds, stale markers too, by labels: read by remote read, bit by bit.
+    /// All that it holds, by labels.
     ///
     /// # Errors
     /// When it does not answer, or with something that cannot be read.
-    pub async fn series(&self) -> anyhow::Result<BTreeMap<Labels, TimeSeries>> {
+    pub async fn series(&self) -> anyhow::Result<BTreeMap<Labels, Series>> {
+        let mut all: BTreeMap<Labels, Series> = BTreeMap::new();
+        for (labels, samples) in self.floats().await? {
+            all.entry(labels).or_default().samples = samples;
+        }
+        for (labels, histograms) in self.histograms().await? {
+            all.entry(labels).or_default().histograms = histograms;
+        }
+        for (labels, exemplars) in self.exemplars().await? {
+            all.entry(labels).or_default().exemplars = exemplars;
+        }
+        Ok(all)
+    }
+
+    /// By remote read, which this version answers with floats alone.
+    async fn floats(&self) -> anyhow::Result<Vec<(Labels, Vec<Sample>)>> {
         let request = remote_write::read_request(0, i64::MAX / 2, "__name__");
         let request = Request::post(format!("http://{}/api/v1/read", self.address))
             .header("content-encoding", "snappy")
@@ -103,34 +148,67 @@ impl Prometheus {
         );
         let bytes = snappy::decode(&body, ANSWER_BYTES_MAX).map_err(|it| anyhow::anyhow!(it.0))?;
         let series = remote_write::decode_read_response(&bytes).map_err(|it| anyhow::anyhow!(it.0))?;
-        let mut by_labels = BTreeMap::new();
-        for one in series {
-            let labels = one.labels.clone();
-            if by_labels.insert(labels, one).is_some() {
-                bail!("a series that is there twice");
-            }
-        }
-        Ok(by_labels)
+        Ok(series.into_iter().map(|one| (one.labels, one.samples)).collect())
     }
 
-    /// The exemplars of every series, by labels, in the order of time.
-    ///
-    /// # Errors
-    /// When it does not answer, or with something else than exemplars.
-    pub async fn exemplars(&self) -> anyhow::Result<BTreeMap<Labels, Vec<Exemplar>>> {
-        let query = "query=%7B__name__%3D~%22.%2B%22%7D&start=0&end=99999999999";
-        let url = format!("http://{}/api/v1/query_exemplars?{query}", self.address);
-        let (status, text) = http_request(&url, Method::GET, "").await?;
-        ensure!(status == StatusCode::OK, "query_exemplars: {status}: {text}");
-        let answer: Value = serde_json::from_str(&text)?;
-        let mut by_labels = BTreeMap::new();
-        for series in answer["data"].as_array().context("no data")? {
+    async fn histograms(&self) -> anyhow::Result<Vec<(Labels, Vec<NativeHistogram>)>> {
+        let data = self.get(&format!("query?{ALL}%5B{LOOKBACK}%5D")).await?;
+        let mut all = Vec::new();
+        for series in data["result"].as_array().context("no result")? {
+            if let Some(histograms) = series["histograms"].as_array() {
+                let histograms: anyhow::Result<Vec<_>> = histograms.iter().map(histogram).collect();
+                all.push((labels(&series["metric"])?, histograms?));
+            }
+        }
+        Ok(all)
+    }
+
+    async fn exemplars(&self) -> anyhow::Result<Vec<(Labels, Vec<Exemplar>)>> {
+        let data = self
+            .get(&format!("query_exemplars?{ALL}&start=0&end=99999999999"))
+            .await?;
+        let mut all = Vec::new();
+        for series in data.as_array().context("no data")? {
             let exemplars = series["exemplars"].as_array().context("no exemplars")?;
             let exemplars: anyhow::Result<Vec<_>> = exemplars.iter().map(exemplar).collect();
-            by_labels.insert(labels(&series["seriesLabels"])?, exemplars?);
+            all.push((labels(&series["seriesLabels"])?, exemplars?));
         }
-        Ok(by_labels)
+        Ok(all)
     }
+
+    async fn get(&self, what: &str) -> anyhow::Result<Value> {
+        let url = format!("http://{}/api/v1/{what}", self.address);
+        let (status, text) = http_request(&url, Method::GET, "").await?;
+        ensure!(status == StatusCode::OK, "{what}: {status}: {text}");
+        let mut answer: Value = serde_json::from_str(&text)?;
+        Ok(answer["data"].take())
+    }
+}
+
+fn histogram(pair: &Value) -> anyhow::Result<NativeHistogram> {
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map(str::to_owned)
+            .context("a number that is no text")
+    };
+    let value = &pair[1];
+    let mut buckets = Vec::new();
+    for bucket in value["buckets"].as_array().into_iter().flatten() {
+        let rule = bucket[0].as_u64().context("a bucket without its rule")?;
+        buckets.push((rule, text(&bucket[1])?, text(&bucket[2])?, text(&bucket[3])?));
+    }
+    Ok(NativeHistogram {
+        timestamp: millis(&pair[0])?,
+        count: text(&value["count"])?,
+        sum: text(&value["sum"])?,
+        buckets,
+    })
+}
+
+fn millis(seconds: &Value) -> anyhow::Result<i64> {
+    let seconds = seconds.as_f64().context("no timestamp")?;
+    Ok((seconds * 1000.0).round() as i64)
 }
 
 fn labels(object: &Value) -> anyhow::Result<Labels> {
@@ -151,10 +229,9 @@ fn labels(object: &Value) -> anyhow::Result<Labels> {
 
 fn exemplar(object: &Value) -> anyhow::Result<Exemplar> {
     let value: f64 = object["value"].as_str().context("no value")?.parse()?;
-    let seconds = object["timestamp"].as_f64().context("no timestamp")?;
     Ok(Exemplar {
         labels: labels(&object["labels"])?,
         bits: value.to_bits(),
-        timestamp: (seconds * 1000.0).round() as i64,
+        timestamp: millis(&object["timestamp"])?,
     })
 }

@@ -1,6 +1,6 @@
 //! Streams of points that grow as an application's do, of every kind and temporality, drawn by a seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Any, Data, Exemplar, Explicit, Exponential, Metric, Number, Point, Resource, Scope, Summary, Temporality,
@@ -77,7 +77,7 @@ const BOUNDS: [&[f64]; 5] = [
 /// A second.
 const STEP_NANOS: u64 = 1_000_000_000;
 /// Buckets that an exponential histogram spreads over at most, below the 160 of the SDKs.
-const SPREAD: u64 = 100;
+const SPREAD: u64 = 60;
 
 /// A source of requests.
 #[derive(Debug)]
@@ -148,11 +148,11 @@ impl Source {
         self.time
     }
 
-    /// The names and kinds of its metrics.
-    pub fn kinds(&self) -> impl Iterator<Item = (&str, Kind)> {
-        self.streams
-            .iter()
-            .map(|stream| (stream.name.as_str(), stream.kind))
+    /// The numbers of the streams of some kinds; each stands in the names of its series as `s17` or `17s`.
+    pub fn numbers(&self, of: impl Fn(Kind) -> bool) -> BTreeSet<usize> {
+        let streams = self.streams.iter().enumerate();
+        let found = streams.filter(|(_, stream)| of(stream.kind));
+        found.map(|(number, _)| number).collect()
     }
 
     /// The next request.
@@ -223,7 +223,8 @@ impl Stream {
             unit: odd::unit(rng),
             place: (resource, rng.between(0, 2) as usize),
             scale,
-            centre: rng.between(0, 200) as i64 - 100,
+            // Bounds stay finite with the coarsest scale.
+            centre: (rng.between(0, 200) as i64 - 100) >> (-scale).clamp(0, 63),
             bounds: rng.pick(&BOUNDS).copied().unwrap_or_default(),
             points,
         }
@@ -267,9 +268,9 @@ impl Stream {
             }
             Kind::Histogram(growth) => Data::Histogram {
                 temporality: growth.temporality(),
-                points: each(&mut states, rng, time, Some(growth), |state, rng| {
+                points: recorded(each(&mut states, rng, time, Some(growth), |state, rng| {
                     explicit(state, rng, self.bounds, growth)
-                }),
+                })),
             },
             Kind::Exponential(growth) | Kind::Fine(growth) => Data::Exponential {
                 temporality: growth.temporality(),
@@ -283,7 +284,7 @@ impl Stream {
                     exponential(state, rng, (self.scale, 0), Growth::Cumulative)
                 }),
             },
-            Kind::Summary => Data::Summary(each(
+            Kind::Summary => Data::Summary(recorded(each(
                 &mut states,
                 rng,
                 time,
@@ -296,7 +297,7 @@ impl Stream {
                         quantiles: vec![(0.0, 0.5), (0.5, odd::number(rng)), (0.99, 7.25), (1.0, 1e3)],
                     }
                 },
-            )),
+            ))),
         };
         if !states.is_empty() {
             self.points = states;
@@ -308,6 +309,11 @@ impl Stream {
             data,
         }
     }
+}
+
+/// Without those that say "nothing recorded": upstream marks fewer series of them than were written.
+fn recorded<V>(points: Vec<Point<V>>) -> Vec<Point<V>> {
+    points.into_iter().filter(|point| !point.stale).collect()
 }
 
 /// The next point of each series. `growth`: None for gauges, which have no start.
@@ -464,10 +470,11 @@ mod tests {
     #[test]
     fn every_kind_is_there_and_no_name_twice() {
         let mut source = Source::new(3, 130, &Kind::ALL, 1_700_000_000_000_000_000);
-        let names: BTreeSet<String> = source.kinds().map(|(name, _)| name.to_owned()).collect();
+        let names: BTreeSet<&str> = source.streams.iter().map(|it| it.name.as_str()).collect();
         assert_eq!(names.len(), 130);
-        let kinds: BTreeSet<Kind> = source.kinds().map(|(_, kind)| kind).collect();
-        assert_eq!(kinds.len(), Kind::ALL.len());
+        for kind in Kind::ALL {
+            assert_eq!(source.numbers(|it| it == kind).len(), 10, "{kind:?}");
+        }
         let request = source.request();
         assert!(points(&request) > 130);
         let exponential = metrics(&request).filter_map(|it| match &it.data {

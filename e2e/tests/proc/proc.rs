@@ -12,6 +12,9 @@
 )]
 
 mod account;
+mod amp_failures;
+mod amp_oracle;
+mod amp_rig;
 mod clients;
 mod demo;
 mod fake_process;
