@@ -17,10 +17,16 @@ pub(crate) fn exporters_json(account: &Account, now: Duration) -> String {
     said.to_string()
 }
 
-/// The same in data points.
+/// The same in data points; of one that writes samples, in samples.
 fn of_metrics(account: &MetricsExporterAccount, now: Duration) -> Value {
     let mut said = exporter(&account.points, now);
     said["dropped"] = json!(account.dropped);
+    if let Some(samples) = &account.samples {
+        said["exported"] = json!(samples.written);
+        said["lost"] = json!(samples.lost);
+        said["waiting"] = json!(samples.waiting);
+        said["in_flight"] = json!(samples.in_flight);
+    }
     said
 }
 
@@ -49,6 +55,8 @@ fn failing_json(failing: &Failing, now: Duration) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::MetricsAccount;
+    use crate::exporter::RemoteWriteAccount;
 
     #[test]
     fn an_exporter_says_since_when_and_why_its_backend_takes_nothing() {
@@ -90,6 +98,41 @@ mod tests {
                 },
                 { "id": "debug", "failing": null, "exported": 0, "lost": {}, "waiting": 0, "in_flight": 0 },
             ]})
+        );
+    }
+
+    #[test]
+    fn an_exporter_that_writes_samples_speaks_of_samples() {
+        let samples = RemoteWriteAccount {
+            written: 5,
+            lost: [("age_limit", 4)].into(),
+            waiting: 3,
+            in_flight: 2,
+            ..Default::default()
+        };
+        let exporter = MetricsExporterAccount {
+            points: ExporterAccount {
+                id: "prometheusremotewrite".to_owned(),
+                exported: 1,
+                ..Default::default()
+            },
+            samples: Some(Box::new(samples)),
+            ..Default::default()
+        };
+        let account = Account {
+            metrics: Some(MetricsAccount {
+                exporters: vec![exporter],
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let said: Value = serde_json::from_str(&exporters_json(&account, Duration::ZERO)).unwrap();
+        assert_eq!(
+            said["metrics_exporters"],
+            json!([{
+                "id": "prometheusremotewrite", "failing": null, "exported": 5, "lost": { "age_limit": 4 },
+                "waiting": 3, "in_flight": 2, "dropped": {},
+            }])
         );
     }
 

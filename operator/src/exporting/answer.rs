@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use tracepipe_crds::conditions::reasons;
 
-/// Exporters of a collector that are looked at: a TracingPipeline has three at most.
+/// Exporters of a pipeline of a collector that are looked at: one of a TracingPipeline has three at most.
 const EXPORTERS_MAX: usize = 4;
 /// Reasons of loss that are told apart; a collector of ours has fewer.
 const LOSSES_MAX: usize = 32;
@@ -76,6 +76,9 @@ pub(crate) enum Unasked {
 #[derive(Deserialize)]
 struct RawAnswer {
     exporters: Vec<RawExporter>,
+    /// There with a metrics pipeline.
+    #[serde(default)]
+    metrics_exporters: Vec<RawExporter>,
 }
 
 #[derive(Deserialize)]
@@ -97,7 +100,8 @@ struct RawFailing {
 /// Reads an answer's body.
 pub(super) fn read(body: &[u8]) -> Result<Vec<Exporter>, Unasked> {
     let raw: RawAnswer = serde_json::from_slice(body).map_err(|_| Unasked::OddAnswer)?;
-    let exporters = raw.exporters.into_iter().take(EXPORTERS_MAX);
+    let of_one = |exporters: Vec<RawExporter>| exporters.into_iter().take(EXPORTERS_MAX);
+    let exporters = of_one(raw.exporters).chain(of_one(raw.metrics_exporters));
     Ok(exporters.map(Exporter::of).collect())
 }
 

@@ -319,6 +319,24 @@ fn nobody_is_asked_sooner_than_in_a_minute() {
 }
 
 #[test]
+fn the_exporters_of_metrics_are_heard_as_well() {
+    let answer = json!({
+        "exporters": fine(),
+        "metrics_exporters": [{
+            "id": "prometheusremotewrite",
+            "failing": {"reason": "access_denied", "code": "AccessDeniedException", "seconds": 200},
+            "lost": {},
+        }],
+    });
+    let heard = read(answer.to_string().as_bytes()).unwrap();
+    let failing: Vec<_> = heard
+        .iter()
+        .map(|one| (one.id.as_str(), one.failing.is_some()))
+        .collect();
+    assert_eq!(failing, [("awsxray", false), ("prometheusremotewrite", true)]);
+}
+
+#[test]
 fn of_a_large_or_strange_answer_little_is_kept() {
     let many: Vec<Value> = (0..1000)
         .map(|number| {
