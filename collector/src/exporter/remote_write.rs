@@ -5,7 +5,7 @@
 //! shard, and a shard has one request on its way: so the samples of a series stay in order whatever fails between.
 //!
 //! `queue.rs` and `shards.rs` hold what waits, `sender.rs` sends it, by the connection and the signature of
-//! `transport.rs` and `sign.rs`; `answer.rs` says what an answer means, `parts.rs` what becomes of a request that is
+//! `transport.rs` and `aws/sign.rs`; `answer.rs` says what an answer means, `parts.rs` what becomes of a request that is
 //! refused for what is in it, `sizes.rs` how large one may be, `gate.rs` how many go at a time, `reason.rs` and
 //! `account.rs` count.
 
@@ -17,7 +17,6 @@ mod queue;
 mod reason;
 mod sender;
 mod shards;
-mod sign;
 mod sizes;
 mod transport;
 
@@ -32,10 +31,10 @@ use tokio::task::JoinSet;
 use tracepipe_config::{ClientTls, RemoteWriteSettings, SigV4Settings};
 
 use self::sender::Sender;
-use self::sign::{Scope, Signer};
 use self::transport::Transport;
 use super::aws::credentials::EarlyCredentials;
 use super::aws::network::{self, Variable};
+use super::aws::sign::{Scope, Signer};
 use super::aws::skew::AwsClock;
 use crate::clock::Clock;
 use crate::limiter::MemoryLimiter;
@@ -74,6 +73,7 @@ impl RemoteWriteExporter {
         let way = network::Way {
             setting: "exporters.prometheusremotewrite",
             proxy: settings.proxy_url.as_deref(),
+            proxy_key: "proxy_url",
             ca_file,
             is_secure: settings.tls != ClientTls::Insecure,
             is_of_aws: settings.auth.is_some(),

@@ -73,8 +73,10 @@ pub(in crate::exporter) fn http_client(
 pub(in crate::exporter) struct Way<'a> {
     /// The path of its settings, for errors: `exporters.prometheusremotewrite`.
     pub(in crate::exporter) setting: &'static str,
-    /// `proxy_url`. None: the environment says.
+    /// The setting of the proxy. None: the environment says.
     pub(in crate::exporter) proxy: Option<&'a str>,
+    /// The name of that setting: `proxy_url`.
+    pub(in crate::exporter) proxy_key: &'static str,
     /// `tls.ca_file`: these authorities alone are trusted.
     pub(in crate::exporter) ca_file: Option<&'a Path>,
     /// It begins with `https://`.
@@ -104,7 +106,7 @@ pub(in crate::exporter) fn connector(
     {
         authorities("SSL_CERT_FILE", &path)?;
     }
-    let setting = format!("{}.proxy_url", way.setting);
+    let setting = format!("{}.{}", way.setting, way.proxy_key);
     let own = way.proxy.map(|address| (setting.as_str(), address));
     let proxy = proxy(own, way.is_secure, variable)?;
     let settings = HttpConnectorSettings::builder()

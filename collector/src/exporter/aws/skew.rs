@@ -1,12 +1,15 @@
 //! AWS's time: what its answers say, carried on by the monotonic clock.
 //!
-//! AWS refuses a signature whose time is more than five minutes from its own. The SDK corrects the time that it signs
-//! with by the `Date` of every answer, refusals too (`ServiceClockSkewInterceptor` of `aws-runtime`), so a request that
-//! was refused for its time is taken when it is sent again. What is left is to know when credentials end, which AWS says
-//! in its own time, and to tell people that a clock is wrong.
+//! AWS refuses a signature whose time is more than five minutes from its own. We sign with the time of its last answer,
+//! refusals too, as the SDK does by itself: so a request that was refused for its time is taken when it is sent again.
+//! Credentials end by that time as well, and people are told that a clock is wrong.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_smithy_runtime_api::http::Headers;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 
 use crate::clock::Clock;
 use crate::log_gate::LogGate;
@@ -72,6 +75,15 @@ impl AwsClock {
             );
         }
     }
+}
+
+/// When an answer was made, if it was made now: one with an age comes out of a cache.
+pub(in crate::exporter) fn date(headers: &Headers) -> Option<SystemTime> {
+    if headers.get("age").is_some() {
+        return None;
+    }
+    let date = DateTime::from_str(headers.get("date")?, Format::HttpDate).ok()?;
+    SystemTime::try_from(date).ok()
 }
 
 #[cfg(test)]

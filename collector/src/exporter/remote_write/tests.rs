@@ -23,7 +23,6 @@ use tracepipe_metrics::TranslatedSeries;
 
 use self::receiver::{Answer, Receiver, Request};
 use super::sender::Sender;
-use super::sign::{Scope, Signer};
 use super::transport::Transport;
 use super::*;
 

@@ -8,17 +8,16 @@ use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_runtime_api::http::{Headers, Response};
-use aws_smithy_types::DateTime;
+use aws_smithy_runtime_api::http::Response;
 use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::date_time::Format;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use http_body_util::BodyExt;
 use tracepipe_config::RemoteWriteSettings;
 
 use super::account::Ended;
-use super::sign::Signer;
+use crate::exporter::aws::sign::Signer;
+use crate::exporter::aws::skew::date;
 
 /// What is kept of an answer's body, for the log and to tell one reason from another.
 const BODY_BYTES_KEPT: usize = 1024;
@@ -176,15 +175,6 @@ fn heard(response: &Response) -> Answer {
         is_signed_off: false,
         body: Vec::new(),
     }
-}
-
-/// When an answer was made, if it was made now: one with an age comes out of a cache.
-fn date(headers: &Headers) -> Option<SystemTime> {
-    if headers.get("age").is_some() {
-        return None;
-    }
-    let date = DateTime::from_str(headers.get("date")?, Format::HttpDate).ok()?;
-    SystemTime::try_from(date).ok()
 }
 
 /// The beginning of a body. One that breaks off has said enough: the status counts.

@@ -173,6 +173,7 @@ async fn connected(
 const WAY: Way<'static> = Way {
     setting: "exporters.prometheusremotewrite",
     proxy: None,
+    proxy_key: "proxy_url",
     ca_file: None,
     is_secure: true,
     is_of_aws: true,

@@ -35,6 +35,7 @@ async fn listen(change: impl FnOnce(&mut RemoteWriteSettings)) -> (TcpListener, 
     let way = network::Way {
         setting: "exporters.prometheusremotewrite",
         proxy: None,
+        proxy_key: "proxy_url",
         ca_file: None,
         is_secure: false,
         is_of_aws: false,

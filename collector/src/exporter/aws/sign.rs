@@ -1,11 +1,11 @@
-//! AWS Signature Version 4 of a write request.
+//! AWS Signature Version 4 of a request.
 
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use http::{HeaderName, HeaderValue, Request};
@@ -25,8 +25,8 @@ const SIGNED_HEADERS: [&str; 3] = [
 const OFF_MAX: Duration = Duration::from_secs(4 * 60);
 
 /// Signs requests.
-pub(super) struct Signer {
-    credentials: EarlyCredentials,
+pub(in crate::exporter) struct Signer {
+    credentials: SharedCredentialsProvider,
     keeper: Arc<Keeper>,
     aws: Arc<AwsClock>,
     scope: Scope,
@@ -34,21 +34,21 @@ pub(super) struct Signer {
 
 /// What a signature is good for.
 #[derive(Debug, Clone)]
-pub(super) struct Scope {
+pub(in crate::exporter) struct Scope {
     /// `us-west-2`.
-    pub(super) region: String,
+    pub(in crate::exporter) region: String,
     /// `aps`.
-    pub(super) service: String,
+    pub(in crate::exporter) service: String,
 }
 
 // === impl Signer ===
 
 impl Signer {
     /// Signs with these credentials, at the receiver's time.
-    pub(super) fn new(credentials: EarlyCredentials, aws: Arc<AwsClock>, scope: Scope) -> Self {
+    pub(in crate::exporter) fn new(credentials: EarlyCredentials, aws: Arc<AwsClock>, scope: Scope) -> Self {
         Self {
             keeper: credentials.keeper(),
-            credentials,
+            credentials: SharedCredentialsProvider::new(credentials),
             aws,
             scope,
         }
@@ -58,7 +58,11 @@ impl Signer {
     ///
     /// # Errors
     /// Why there are no credentials that can be signed with, without any of them.
-    pub(super) async fn sign(&self, request: &mut Request<()>, body: &[u8]) -> Result<SystemTime, String> {
+    pub(in crate::exporter) async fn sign(
+        &self,
+        request: &mut Request<()>,
+        body: &[u8],
+    ) -> Result<SystemTime, String> {
         let credentials = self.credentials.provide_credentials().await;
         let credentials = credentials.map_err(|error| match error.source() {
             Some(source) => source.to_string(),
@@ -70,14 +74,24 @@ impl Signer {
     }
 
     /// An answer to a request that was signed at `signed` was dated `date`. True when that is too far off to be taken.
-    pub(super) fn hear(&self, date: SystemTime, signed: SystemTime) -> bool {
+    pub(in crate::exporter) fn hear(&self, date: SystemTime, signed: SystemTime) -> bool {
         self.aws.hear(date);
         let behind = date.duration_since(signed);
         behind.unwrap_or_else(|ahead| ahead.duration()) > OFF_MAX
     }
 
+    /// What it signs with, for a client of the SDK's.
+    pub(in crate::exporter) fn credentials(&self) -> SharedCredentialsProvider {
+        self.credentials.clone()
+    }
+
+    /// AWS does not know the credentials, or says that they have ended.
+    pub(in crate::exporter) fn refused(&self) {
+        self.keeper.refused();
+    }
+
     /// A signature was refused, and not for its time. True when credentials were fetched since.
-    pub(super) async fn renew(&self) -> bool {
+    pub(in crate::exporter) async fn renew(&self) -> bool {
         self.keeper.renew().await
     }
 }
