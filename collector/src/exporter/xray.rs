@@ -3,10 +3,11 @@
 //! Every document is followed to its end: a 200 answer may still name documents that X-Ray did not take
 //! (`UnprocessedTraceSegments`), a throttled request is sent again, and what is given up is counted by its reason.
 //!
-//! `documents.rs` packs, `left_over.rs` makes requests leave full and some together, `pace.rs` says how fast requests may go, `failure.rs` what a failed one means, `client.rs` makes
-//! the SDK's client of what all exporters to AWS share ([`super::aws`]). `telemetry.rs` tells X-Ray about all this, when it
-//! shall.
+//! `documents.rs` packs, `left_over.rs` makes requests leave full and some together, `pace.rs` says how fast they may go,
+//! `call.rs` sends one, `failure.rs` says what a failed one means, `client.rs` makes what sends of what all exporters to AWS
+//! share ([`super::aws`]). `telemetry.rs` tells X-Ray about all this, when it shall.
 
+mod call;
 mod client;
 mod documents;
 mod failure;
@@ -18,9 +19,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use aws_sdk_xray::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_xray::operation::put_trace_segments::PutTraceSegmentsError;
 use aws_sdk_xray::types::UnprocessedTraceSegment;
-use aws_smithy_types::body::SdkBody;
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -30,6 +29,7 @@ use tracepipe_otlp::TraceOutline;
 use tracepipe_otlp::view::{EachSpan, ResourceSpans};
 use tracepipe_xray::{TraceTranslator, Translator};
 
+use self::call::{CallError, Calls};
 use self::documents::Documents;
 use self::failure::{Failure, classify};
 use self::left_over::{Burst, LeftOver};
@@ -64,7 +64,7 @@ const RETRY_LONGEST: Duration = Duration::from_secs(30);
 
 /// The exporter.
 pub(crate) struct XrayExporter {
-    client: aws_sdk_xray::Client,
+    calls: Calls,
     translator: Translator,
     retry: RetrySettings,
     /// Requests that are translated and not yet at their end.
@@ -90,21 +90,21 @@ impl XrayExporter {
     /// When neither the configuration nor the environment names a region.
     pub(crate) async fn build(settings: &AwsXraySettings, limiter: MemoryLimiter) -> anyhow::Result<Self> {
         let clock = Clock::start();
-        let client = client::client(settings, clock).await?;
-        let telemetry = settings
-            .telemetry
-            .as_ref()
-            .map(|telemetry| Telemetry::of_this_node(client.clone(), telemetry));
+        let clients = client::clients(settings, clock).await?;
+        let telemetry = settings.telemetry.as_ref().map(|telemetry| {
+            let client = aws_sdk_xray::Client::from_conf(clients.sdk);
+            Telemetry::of_this_node(client, telemetry)
+        });
         Ok(Self {
             telemetry,
-            ..Self::new(client, settings, limiter)
+            ..Self::new(clients.calls, settings, limiter)
         })
     }
 
-    fn new(client: aws_sdk_xray::Client, settings: &AwsXraySettings, limiter: MemoryLimiter) -> Self {
+    fn new(calls: Calls, settings: &AwsXraySettings, limiter: MemoryLimiter) -> Self {
         let clock = Clock::start();
         Self {
-            client,
+            calls,
             limiter,
             failures: LogGate::new(FAILURE_LOG_INTERVAL),
             telemetry: None,
@@ -362,24 +362,8 @@ impl XrayExporter {
     ) -> Result<Vec<UnprocessedTraceSegment>, Failure> {
         progress.borrow().requested();
         let _copies = self.limiter.hold(documents.bytes() * COPIES_OF_A_CALL);
-        let body = documents.to_body();
-        let answer = self
-            .client
-            .put_trace_segments()
-            // The documents are escaped already, and the SDK would do it once more: it makes an empty request, whose body
-            // takes its place before it is signed.
-            .set_trace_segment_documents(Some(Vec::new()))
-            .customize()
-            .mutate_request(move |request| {
-                request
-                    .headers_mut()
-                    .insert("content-length", body.len().to_string());
-                *request.body_mut() = SdkBody::from(body.clone());
-            })
-            .send()
-            .await;
-        match answer {
-            Ok(answer) => Ok(answer.unprocessed_trace_segments.unwrap_or_default()),
+        match self.calls.put(documents.to_body()).await {
+            Ok(unprocessed) => Ok(unprocessed),
             Err(error) => {
                 if let Some(telemetry) = &self.telemetry {
                     telemetry.failed(&error);
@@ -419,7 +403,7 @@ fn translate(
 
 /// Says what failed, and nothing that may quote the request: AWS's answers to a wrong signature do, with the session
 /// token.
-fn log_failure(failure: Failure, error: &SdkError<PutTraceSegmentsError>) {
+fn log_failure(failure: Failure, error: &CallError) {
     let reason = failure.reason();
     let status = error.raw_response().map(|response| response.status().as_u16());
     let service = error.as_service_error();
@@ -436,7 +420,7 @@ fn log_failure(failure: Failure, error: &SdkError<PutTraceSegmentsError>) {
 
 /// What went wrong before there was an answer: a name that is not known, a certificate that is not trusted. It speaks of
 /// addresses, never of what was sent.
-fn connection_fault(error: &SdkError<PutTraceSegmentsError>) -> Option<String> {
+fn connection_fault(error: &CallError) -> Option<String> {
     let SdkError::DispatchFailure(failure) = error else {
         return None;
     };

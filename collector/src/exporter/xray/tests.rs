@@ -7,15 +7,10 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_sdk_xray::config::{Credentials, Region, SharedCredentialsProvider};
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
-};
+use aws_sdk_xray::config::{Credentials, SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
@@ -28,6 +23,9 @@ use tracepipe_otlp::{TraceId, proto};
 use super::*;
 use crate::account::ExporterAccount;
 use crate::batcher::Batcher;
+use crate::exporter::aws::credentials::EarlyCredentials;
+use crate::exporter::aws::sign::{Scope, Signer};
+use crate::exporter::aws::skew::AwsClock;
 use crate::exporter::{Backend, Exporter, SendingQueue};
 use crate::ingest::{SampledTrace, SampledTraces};
 
@@ -64,7 +62,7 @@ struct Seen {
 
 type Script = Box<dyn FnMut(Duration, u64, &[Value]) -> Answer + Send>;
 
-/// X-Ray, as an HTTP client of the SDK.
+/// X-Ray, in the place of a connection.
 #[derive(Clone)]
 struct Cloud {
     seen: Arc<Mutex<Seen>>,
@@ -75,12 +73,6 @@ struct Cloud {
 impl std::fmt::Debug for Cloud {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Cloud")
-    }
-}
-
-impl HttpClient for Cloud {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
     }
 }
 
@@ -187,28 +179,25 @@ impl World {
             script: Arc::new(Mutex::new(Box::new(script))),
             clock,
         };
-        let config = aws_sdk_xray::Config::builder()
-            .behavior_version_latest()
-            .region(Region::new("eu-west-1"))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .operation_attempt_timeout(settings().request_timeout)
-                    .build(),
-            )
-            .http_client(cloud.clone())
-            .build();
+        let aws = Arc::new(AwsClock::new(clock));
+        let source = SharedCredentialsProvider::new(Credentials::for_tests());
+        let credentials = EarlyCredentials::new(source, clock, Arc::clone(&aws));
+        let scope = Scope {
+            region: "eu-west-1".into(),
+            service: "xray".into(),
+        };
+        let calls = Calls::new(
+            SharedHttpConnector::new(cloud.clone()),
+            "https://xray.eu-west-1.amazonaws.com",
+            Signer::new(credentials, aws, scope),
+            settings().request_timeout,
+        );
         let limiter = MemoryLimiter::new(&MemoryLimiterSettings {
             check_interval: seconds(1),
             limit_bytes: 400 << 20,
             spike_bytes: 100 << 20,
         });
-        let exporter = XrayExporter::new(
-            aws_sdk_xray::Client::from_conf(config),
-            &settings(),
-            limiter.clone(),
-        );
+        let exporter = XrayExporter::new(calls.unwrap(), &settings(), limiter.clone());
         let queue = SendingQueue::new("awsxray".into(), queue_bytes_max, u64::MAX);
         let mut consumers = JoinSet::new();
         Exporter {

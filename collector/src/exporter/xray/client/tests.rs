@@ -7,7 +7,9 @@ use aws_config::Region;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::web_identity_token::{StaticConfiguration, WebIdentityTokenCredentialsProvider};
 use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_sdk_xray::config::RuntimeComponents;
 use aws_sdk_xray::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_xray::primitives::{DateTime, DateTimeFormat};
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 use aws_smithy_runtime_api::client::http::{
@@ -17,6 +19,8 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use std::time::SystemTime;
 use tracepipe_config::AssumedRole;
 
 use super::*;
@@ -102,18 +106,23 @@ pub(in crate::exporter::xray) async fn client(
     settings: &AwsXraySettings,
     sdk: &SdkConfig,
 ) -> anyhow::Result<aws_sdk_xray::Client> {
-    let config = assemble(settings, sdk, Clock::start(), &|_| None).await?;
-    Ok(aws_sdk_xray::Client::from_conf(config))
+    let nowhere = SharedHttpConnector::new(Cloud::new(|_, _| response(500, here(), "")));
+    let clients = assemble(settings, sdk, nowhere, Clock::start(), &|_| None).await?;
+    Ok(aws_sdk_xray::Client::from_conf(clients.sdk))
 }
 
-async fn put(client: &aws_sdk_xray::Client) -> bool {
-    client
-        .put_trace_segments()
-        .trace_segment_documents("{}")
-        .send()
-        .await
-        .is_ok()
+/// What sends documents to a cloud, in an environment without variables.
+async fn calls(settings: &AwsXraySettings, cloud: &Cloud, sdk: &SdkConfig) -> Calls {
+    let connector = SharedHttpConnector::new(cloud.clone());
+    let clients = assemble(settings, sdk, connector, Clock::start(), &|_| None).await;
+    clients.unwrap().calls
 }
+
+async fn put(calls: &Calls) -> bool {
+    calls.put(BODY).await.is_ok()
+}
+
+const BODY: Bytes = Bytes::from_static(br#"{"TraceSegmentDocuments":["{}"]}"#);
 
 pub(in crate::exporter::xray) fn here() -> SystemTime {
     SystemTime::UNIX_EPOCH + Clock::unix_now()
@@ -150,16 +159,12 @@ async fn a_request_that_is_refused_for_its_time_is_taken_when_it_is_sent_again()
                     response(status, theirs(), code)
                 }
             });
-            let client = client(&settings(), &cloud.sdk("eu-west-1")).await.unwrap();
-            let first = client
-                .put_trace_segments()
-                .trace_segment_documents("{}")
-                .send()
-                .await;
+            let calls = calls(&settings(), &cloud, &cloud.sdk("eu-west-1")).await;
+            let first = calls.put(BODY).await;
             let failure = super::super::failure::classify(&first.unwrap_err());
             assert_eq!(failure.reason(), "signature", "{code}");
             for _ in 0..3 {
-                assert!(put(&client).await, "{code}");
+                assert!(put(&calls).await, "{code}");
             }
             let seen = cloud.seen.lock().unwrap();
             assert!(is_about(&seen[0].1, here()));
@@ -267,11 +272,10 @@ async fn credentials_that_aws_does_not_know_are_fetched_anew() {
         });
         let sdk = cloud.sdk("eu-west-1").into_builder();
         let source = SharedCredentialsProvider::new(Numbered(AtomicU32::new(0)));
-        let client = client(&settings(), &sdk.credentials_provider(source).build())
-            .await
-            .unwrap();
-        assert!(!put(&client).await);
-        while !put(&client).await {
+        let sdk = sdk.credentials_provider(source).build();
+        let calls = calls(&settings(), &cloud, &sdk).await;
+        assert!(!put(&calls).await);
+        while !put(&calls).await {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -440,21 +444,27 @@ async fn the_address_is_that_of_the_region_and_of_the_kind_that_is_asked_for() {
                 url.clone()
                     .filter(|_| name == "AWS_ENDPOINT_URL_XRAY" && by_variable)
             };
-            let config = assemble(&settings, &sdk, Clock::start(), &variable).await;
+            let connector = SharedHttpConnector::new(cloud.clone());
+            let clients = assemble(&settings, &sdk, connector, Clock::start(), &variable).await;
             let Some(called) = called else {
-                let message = config.unwrap_err().to_string();
+                let message = clients.err().unwrap().to_string();
                 assert!(
                     message.contains(&format!("no FIPS endpoint in {region}")),
                     "{row}: {message}"
                 );
                 continue;
             };
-            assert!(
-                put(&aws_sdk_xray::Client::from_conf(config.unwrap())).await,
-                "{row}"
-            );
+            let clients = clients.unwrap();
+            assert!(put(&clients.calls).await, "{row}");
+            // What the SDK itself sends goes to the same place.
+            let client = aws_sdk_xray::Client::from_conf(clients.sdk);
+            let sent = client
+                .put_telemetry_records()
+                .set_telemetry_records(Some(Vec::new()));
+            sent.send().await.unwrap();
             let seen = cloud.seen.lock().unwrap();
             assert_eq!(seen[0].0, format!("https://{called}/TraceSegments"), "{row}");
+            assert_eq!(seen[1].0, format!("https://{called}/TelemetryRecords"), "{row}");
         }
     }
 }
@@ -501,9 +511,9 @@ async fn a_role_is_assumed_with_the_credentials_that_the_sdk_finds() {
         }),
         ..settings()
     };
-    let client = client(&settings, &cloud.sdk("eu-west-1")).await.unwrap();
+    let calls = calls(&settings, &cloud, &cloud.sdk("eu-west-1")).await;
     for _ in 0..3 {
-        assert!(put(&client).await);
+        assert!(put(&calls).await);
     }
     assert_eq!(cloud.seen.lock().unwrap().len(), 4, "one to STS");
 }
