@@ -131,6 +131,9 @@ closing() {
 lint_layers() {
     layer "format" cargo fmt --all --check || true
     layer "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings || true
+    # What the unit layer leaves out is no target to cargo unless it is named.
+    layer "clippy, other tests" cargo clippy --workspace --test proc --test node --test chart --test tidy --locked -- \
+        -D warnings || true
     layer "docs" env RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings" cargo doc --workspace --no-deps --locked || true
     if [ -n "$(missing python3)" ]; then
         leave_out "licences and bans" "python3 is not on the path"

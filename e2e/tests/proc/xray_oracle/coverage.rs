@@ -162,7 +162,9 @@ impl Coverage {
                     self.walk(&format!("{path}[]"), item);
                 }
             }
-            _ => self.see(path.to_owned()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                self.see(path.to_owned());
+            }
         }
     }
 }

@@ -388,12 +388,15 @@ fn event(draw: &mut Draw<'_>, language: &str) -> Event<'static> {
     }
 }
 
+/// Adds the attributes of something that spans tell of.
+type Facet = fn(&mut Draw<'_>, &mut Vec<KeyValue<'static>>);
+
 fn attributes(draw: &mut Draw<'_>) -> Vec<KeyValue<'static>> {
     if draw.chance(0.04) {
         return Vec::new();
     }
     let mut list = Vec::new();
-    let facets: [(f64, fn(&mut Draw<'_>, &mut Vec<KeyValue<'static>>)); 9] = [
+    let facets: [(f64, Facet); 9] = [
         (0.4, http_old),
         (0.35, http_new),
         (0.35, net),
