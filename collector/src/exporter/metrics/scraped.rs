@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tracepipe_config::PrometheusSettings;
-use tracepipe_metrics::scrape::{Format, Registry};
+use tracepipe_metrics::scrape::{BYTES_MAX, Format, Registry};
 
 use super::page::PageBody;
 use super::translated::{Points, unix_now, until};
@@ -22,6 +22,9 @@ use crate::metrics::MetricsBatch;
 
 /// Where the page is, as upstream has it.
 const PATH: &str = "/metrics";
+
+/// Series that nobody scrapes may take this part of the memory limit: most of it is for what comes in.
+const LIMIT_PART: u64 = 8;
 
 /// The exporter; clones share it.
 #[derive(Clone)]
@@ -51,10 +54,12 @@ impl Scraped {
         socket: Option<std::net::TcpListener>,
         limiter: &MemoryLimiter,
     ) -> Self {
+        let part = usize::try_from(limiter.ceiling() / LIMIT_PART).unwrap_or(usize::MAX);
+        let registry = Registry::new(settings).with_bytes_max(part.min(BYTES_MAX));
         Self {
             shared: Rc::new(Shared {
                 points: Points::new(id),
-                registry: Rc::new(RefCell::new(Registry::new(settings))),
+                registry: Rc::new(RefCell::new(registry)),
                 enable_open_metrics: settings.enable_open_metrics,
                 socket: RefCell::new(socket),
                 held: RefCell::new(limiter.hold(0)),

@@ -132,6 +132,25 @@ fn gunzip(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
+async fn series_that_nobody_scrapes_leave_the_memory_to_others() {
+    let test = async {
+        let limiter = limiter(16 << 20);
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let exporter = MetricsExporter::build(&prometheus(), Some(socket), &limiter, LIMIT).await;
+        let exporter = exporter.unwrap();
+        let batch = batch(&limiter, &[series(20_000, Clock::unix_now())]);
+        push(&exporter, &batch).await;
+        let account = exporter.account();
+        assert_exact(&account, batch.points);
+        assert!(account.dropped["series_full"] > 0, "{account:?}");
+        drop(batch);
+        assert!(limiter.accounted() <= 2 << 20, "{}", limiter.accounted());
+    };
+    tokio::task::LocalSet::new().run_until(Box::pin(test)).await;
+}
+
+#[tokio::test]
 async fn a_scraper_sees_the_last_values_in_the_format_that_it_takes() {
     let test = async {
         let limiter = limiter(LIMIT);
