@@ -12,6 +12,7 @@
 )]
 
 mod account;
+mod amp;
 mod apps;
 mod cluster;
 mod exporting;
