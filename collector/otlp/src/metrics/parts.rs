@@ -11,6 +11,12 @@ pub struct PartBounds {
     /// Series times the bytes of their resource and scope, which each series may repeat. A series is a data point or a
     /// bucket of one.
     pub spread_max: usize,
+    /// Bytes that stand around data points: the fields of their resource, scope and metric. Data points below more are
+    /// passed over: each part would repeat it, so a request of megabytes would make terabytes.
+    pub around_max: usize,
+    /// Bytes that stand around the data points of all parts of one request. What would need more is passed over: below one
+    /// resource there may be millions of scopes with a data point each, and each is a part.
+    pub repeated_max: usize,
 }
 
 /// A data point has more bytes than this, and a bucket, which has a count and a bound.
@@ -28,6 +34,9 @@ pub struct Parts<'a> {
     /// One that alone is larger than a part.
     metric: Option<LongMetric<'a>>,
     part: Vec<u8>,
+    /// Bytes around the data points of all parts given.
+    repeated: usize,
+    passed_over: u64,
 }
 
 /// A message that is being taken apart.
@@ -69,7 +78,14 @@ impl<'a> Parts<'a> {
             scope: None,
             metric: None,
             part: Vec::new(),
+            repeated: 0,
+            passed_over: 0,
         }
+    }
+
+    /// Data points, of those there are before the end of the last part, that are in no part for what stands around them.
+    pub fn passed_over(&self) -> u64 {
+        self.passed_over
     }
 
     /// The next request; none when all data points are given.
@@ -87,13 +103,25 @@ impl<'a> Parts<'a> {
                 continue;
             };
             let around = resource.context.len() + scope.context.len();
-            let series_max = self.bounds.spread_max / around.max(1);
+            let around_metric = around + self.metric.as_ref().map_or(0, LongMetric::around);
+            if around > self.bounds.around_max || self.repeated + around_metric > self.bounds.repeated_max {
+                self.passed_over += self.metric.take().map_or(0, |metric| metric.points());
+                self.passed_over += points_below(scope.rest);
+                self.scope = None;
+                continue;
+            }
+            let series_max = self.bounds.spread_max / around_metric.max(1);
             let bytes_max = self.bounds.bytes_max.min(series_max * SERIES_BYTES_MIN);
             let metrics = match &mut self.metric {
+                Some(metric) if around_metric > self.bounds.around_max => {
+                    self.passed_over += metric.points();
+                    Vec::new()
+                }
                 Some(metric) => metric.take(bytes_max),
                 None => whole_metrics(&mut scope.rest, bytes_max),
             };
             if !metrics.is_empty() {
+                self.repeated += around_metric;
                 write(&resource.context, &scope.context, &metrics, &mut self.part);
                 return Some(&self.part);
             }
@@ -120,6 +148,15 @@ fn whole_metrics(rest: &mut &[u8], bytes_max: usize) -> Vec<u8> {
         *rest = &rest[record.len()..];
     }
     metrics
+}
+
+/// The data points of all metrics of a scope.
+fn points_below(mut scope: &[u8]) -> u64 {
+    let metrics = std::iter::from_fn(|| next_message(&mut scope, METRIC));
+    metrics
+        .filter_map(LongMetric::new)
+        .map(|metric| metric.points())
+        .sum()
 }
 
 /// A request of metrics in their scope and resource.
@@ -196,6 +233,20 @@ impl<'a> LongMetric<'a> {
         }
         this.data.reverse();
         (this.field != 0).then_some(this)
+    }
+
+    /// Bytes of what stands around its points.
+    fn around(&self) -> usize {
+        self.context.len() + self.data_context.len()
+    }
+
+    /// How many points it still has.
+    fn points(&self) -> u64 {
+        let of_one = |mut data: &[u8]| {
+            let points = std::iter::from_fn(|| next_message(&mut data, POINT));
+            points.fold(0, |count, _| count + 1)
+        };
+        self.data.iter().map(|data| of_one(data)).sum()
     }
 
     /// The metric with its next points, at least one if any is left; else nothing.

@@ -16,6 +16,10 @@ use crate::metrics::MetricsBatch;
 const PART: PartBounds = PartBounds {
     bytes_max: 32 * 1024,
     spread_max: 4 * 1024 * 1024,
+    around_max: POINT_BYTES_MAX,
+    // A second of copying and hashing. A request of 4 MiB below a resource of 1 KiB, each data point in a scope of its own,
+    // needs a tenth.
+    repeated_max: 512 * 1024 * 1024,
 };
 
 /// A request of up to so many bytes is small whatever is in it: half of it repeated for each 16 bytes of the other half.
@@ -75,11 +79,12 @@ impl Points {
                     if part.len() > POINT_BYTES_MAX {
                         // A part is so large only by one point, or by what stands around its few.
                         too_large += metrics::check(part).map_or(0, |counted| counted.points);
-                        continue;
+                    } else {
+                        done.add(&self.one(part, &translate));
                     }
-                    done.add(&self.one(part, &translate));
                     tokio::task::yield_now().await;
                 }
+                too_large += parts.passed_over();
             }
             self.settle(points, &done, too_large);
         }

@@ -48,10 +48,19 @@ fn taken_apart(mut metric: Metric) -> (Metric, Vec<String>) {
     (metric, points)
 }
 
+/// Nothing is passed over.
+const WIDE: PartBounds = PartBounds {
+    bytes_max: 1000,
+    spread_max: 1000,
+    around_max: usize::MAX,
+    repeated_max: usize::MAX / 2,
+};
+
 fn bounds() -> impl Strategy<Value = PartBounds> {
     (0_usize..600, 0_usize..2000).prop_map(|(bytes_max, spread_max)| PartBounds {
         bytes_max,
         spread_max,
+        ..WIDE
     })
 }
 
@@ -89,6 +98,26 @@ proptest! {
     }
 
     #[test]
+    fn what_is_passed_over_is_counted_and_the_rest_is_given(
+        request in requests(),
+        around_max in 0_usize..200,
+        repeated_max in 0_usize..2000,
+    ) {
+        let request = request.encode_to_vec();
+        let mut parts = Parts::new(&request, PartBounds { around_max, repeated_max, ..WIDE });
+        let (mut given, mut around) = (0, 0);
+        while let Some(part) = parts.next_part() {
+            let counted = check(part).unwrap();
+            given += counted.points;
+            if counted.points == 1 {
+                around += part.len();
+            }
+        }
+        prop_assert_eq!(given + parts.passed_over(), check(&request).unwrap().points);
+        prop_assert!(around <= repeated_max + request.len() * 4, "{} bytes", around);
+    }
+
+    #[test]
     fn broken_bytes_never_panic(bytes in broken_bytes(), bounds in bounds()) {
         parts(&bytes, bounds);
     }
@@ -108,14 +137,86 @@ fn a_short_request_is_one_part_as_it_is() {
     let (mut scope, mut request) = (Vec::new(), Vec::new());
     put_bytes(SCOPE, &[metric(b"a"), metric(b"b")].concat(), &mut scope);
     put_bytes(RESOURCE, &scope, &mut request);
-    let bounds = PartBounds {
-        bytes_max: 1000,
-        spread_max: 1000,
-    };
-    assert_eq!(parts(&request, bounds), [request.clone()]);
-    let one_by_one = PartBounds {
-        bytes_max: 0,
-        spread_max: 1000,
-    };
+    assert_eq!(parts(&request, WIDE), [request.clone()]);
+    let one_by_one = PartBounds { bytes_max: 0, ..WIDE };
     assert_eq!(parts(&request, one_by_one).len(), 2);
+}
+
+/// A request of one resource with this attribute, and as many scopes as there are texts, each a list of records of metrics.
+fn request_of(resource: &[u8], scopes: &[Vec<u8>]) -> Vec<u8> {
+    let (mut attribute, mut below, mut request) = (Vec::new(), Vec::new(), Vec::new());
+    put_bytes(1, resource, &mut attribute);
+    let mut attributes = Vec::new();
+    put_bytes(1, &attribute, &mut attributes);
+    put_bytes(1, &attributes, &mut below);
+    for scope in scopes {
+        put_bytes(SCOPE, scope, &mut below);
+    }
+    put_bytes(RESOURCE, &below, &mut request);
+    request
+}
+
+/// A gauge with this description and so many points without anything in them.
+fn gauge(description: &[u8], points: usize) -> Vec<u8> {
+    let (mut metric, mut record) = (Vec::new(), Vec::new());
+    put_bytes(2, description, &mut metric);
+    put_bytes(5, &[10, 0].repeat(points), &mut metric);
+    put_bytes(METRIC, &metric, &mut record);
+    record
+}
+
+#[test]
+fn what_stands_around_many_points_is_not_repeated_without_end() {
+    const MIB: usize = 1 << 20;
+    let bounds = PartBounds {
+        bytes_max: 32 * 1024,
+        spread_max: 4 * MIB,
+        around_max: 64 * 1024,
+        repeated_max: 64 * MIB,
+    };
+    let scopes_of_one: Vec<Vec<u8>> = std::iter::repeat_n(gauge(b"", 1), 100_000).collect();
+    for (case, request, points, passed_over) in [
+        (
+            "a resource of megabytes",
+            request_of(&vec![b'a'; 4 * MIB], &[gauge(b"", 1_000_000)]),
+            1_000_000,
+            1_000_000..1_000_001,
+        ),
+        (
+            "a description of megabytes",
+            request_of(
+                b"a",
+                &[[gauge(&vec![b'a'; 4 * MIB], 1_000_000), gauge(b"", 10)].concat()],
+            ),
+            1_000_010,
+            1_000_000..1_000_001,
+        ),
+        (
+            "a large resource and many scopes",
+            request_of(&vec![b'a'; 32 * 1024], &scopes_of_one),
+            100_000,
+            97_000..99_000,
+        ),
+        (
+            "a resource of usual size and many scopes",
+            request_of(&[b'a'; 500], &scopes_of_one),
+            100_000,
+            0..1,
+        ),
+    ] {
+        assert_eq!(check(&request).unwrap().points, points, "{case}");
+        let mut parts = Parts::new(&request, bounds);
+        let (mut given, mut bytes) = (0, 0);
+        while let Some(part) = parts.next_part() {
+            given += check(part).unwrap().points;
+            bytes += part.len();
+        }
+        assert!(
+            passed_over.contains(&parts.passed_over()),
+            "{case}: {}",
+            parts.passed_over()
+        );
+        assert_eq!(given + parts.passed_over(), points, "{case}");
+        assert!(bytes <= 2 * bounds.repeated_max, "{case}: {bytes}");
+    }
 }
