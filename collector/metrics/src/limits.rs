@@ -27,8 +27,8 @@ pub const FAMILIES_MAX: usize = 20_000;
 /// Bytes of a description that are kept and sent; the rest is cut.
 pub const HELP_BYTES_MAX: usize = 1024;
 
-/// Exemplars of one native histogram in one export; the newest are kept, as many as Prometheus' own client keeps.
-pub const NATIVE_EXEMPLARS_MAX: usize = 10;
+/// Exemplars of one series in one export; the newest are kept, as many as Prometheus' own client keeps of a native histogram.
+pub const EXEMPLARS_MAX: usize = 10;
 
 /// Characters of all labels of an exemplar (OpenMetrics 1.0, "Exemplars"); beyond it only the ids are kept.
 pub const EXEMPLAR_CHARS_MAX: usize = 128;

@@ -7,7 +7,7 @@ use crate::account::{DropReason, Translated, UnixMillis};
 use crate::context::{Metric, Sort};
 use crate::delta::{Advance, ExplicitSum, ExponentialSum, Interval, Sum};
 use crate::exemplar;
-use crate::limits::NATIVE_EXEMPLARS_MAX;
+use crate::limits::EXEMPLARS_MAX;
 use crate::native::{Exponential, Half};
 use crate::series::{SampleValue, TranslatedSeries, ordinary};
 use crate::sink::{Parts, Sink, Stamp};
@@ -87,7 +87,7 @@ impl RemoteWrite {
         Ok(timestamp_ms)
     }
 
-    /// Of a counter the newest one; of a gauge none (OpenTelemetry's compatibility specification, "Exemplars").
+    /// Of a counter the newest ones; of a gauge none (OpenTelemetry's compatibility specification, "Exemplars").
     fn number_exemplars(
         &self,
         point: &NumberPoint<'_>,
@@ -98,9 +98,12 @@ impl RemoteWrite {
         if !point.has_exemplars {
             return None;
         }
-        let count = usize::from(metric.sort == Sort::Counter);
+        let most = match metric.sort {
+            Sort::Counter => EXEMPLARS_MAX,
+            Sort::Gauge | Sort::Histogram | Sort::NativeHistogram | Sort::Summary => 0,
+        };
         let (exemplars, dropped) =
-            exemplar::newest(point.exemplars(), count, self.contexts.rules(), timestamp_ms);
+            exemplar::newest(point.exemplars(), most, self.contexts.rules(), timestamp_ms);
         done.exemplars_dropped += dropped;
         exemplars
     }
@@ -140,7 +143,8 @@ impl RemoteWrite {
         let exemplars = if point.has_exemplars {
             let bounds: Vec<f64> = finite(&stream.layout).collect();
             let rules = self.contexts.rules();
-            let (exemplars, dropped) = exemplar::of_buckets(point.exemplars(), &bounds, rules, timestamp_ms);
+            let (exemplars, dropped) =
+                exemplar::of_buckets(point.exemplars(), &bounds, EXEMPLARS_MAX, rules, timestamp_ms);
             done.exemplars_dropped += dropped;
             exemplars
         } else {
@@ -237,8 +241,7 @@ impl RemoteWrite {
         if point.has_exemplars {
             let rules = self.contexts.rules();
             let dropped;
-            (exemplars, dropped) =
-                exemplar::newest(point.exemplars(), NATIVE_EXEMPLARS_MAX, rules, timestamp_ms);
+            (exemplars, dropped) = exemplar::newest(point.exemplars(), EXEMPLARS_MAX, rules, timestamp_ms);
             done.exemplars_dropped += dropped;
         }
         let stamp = Stamp {

@@ -49,7 +49,7 @@ fn counter(exemplars: Vec<otlp::Exemplar>) -> otlp::Metric {
 }
 
 #[test]
-fn a_counter_has_the_newest_and_a_gauge_none() {
+fn a_counter_has_all_the_oldest_first_and_a_gauge_none() {
     let exemplars = vec![
         exemplar(NOW - 2, 1.0),
         exemplar(NOW - 1, 2.0),
@@ -58,36 +58,46 @@ fn a_counter_has_the_newest_and_a_gauge_none() {
     let mut bench = Bench::new(&settings());
     assert_eq!(
         exemplars_of(&mut bench, counter(exemplars.clone())),
-        [format!(" {{{IDS}}} 2@-1")]
+        [
+            format!(" {{{IDS}}} 3@-3"),
+            format!(" {{{IDS}}} 1@-2"),
+            format!(" {{{IDS}}} 2@-1")
+        ]
     );
-    assert_eq!(bench.done.exemplars_dropped, 2);
+    assert_eq!(bench.done.exemplars_dropped, 0);
     let point = otlp::NumberDataPoint {
         exemplars,
         ..point(NOW, 1.0)
     };
     assert!(exemplars_of(&mut bench, gauge("b", vec![point])).is_empty());
-    assert_eq!(bench.done.exemplars_dropped, 5);
+    assert_eq!(bench.done.exemplars_dropped, 3);
 }
 
 #[test]
-fn each_bucket_has_its_newest() {
+fn each_bucket_has_its_newest_ten_the_oldest_first() {
     let mut point = buckets(NOW, &[1.0, 2.0], &[1, 1, 1]);
     point.exemplars = vec![
         exemplar(NOW - 5, 1.0),
         exemplar(NOW - 4, 0.5),
         exemplar(NOW - 6, 0.6),
         exemplar(NOW - 3, 1.5),
-        exemplar(NOW - 2, 99.0),
+        exemplar(NOW - 2, f64::NAN),
     ];
+    let more = (0..11).map(|number| exemplar(NOW - 20 - number, 2.0));
+    point.exemplars.extend(more);
     let mut bench = Bench::new(&settings());
+    let shown = exemplars_of(&mut bench, histogram("h", CUMULATIVE, vec![point]));
     assert_eq!(
-        exemplars_of(&mut bench, histogram("h", CUMULATIVE, vec![point])),
+        shown[..3],
         [
-            format!("1 {{{IDS}}} 0.5@-4"),
-            format!("2 {{{IDS}}} 1.5@-3"),
-            format!("+Inf {{{IDS}}} 99@-2")
+            format!("1 {{{IDS}}} 0.6@-6"),
+            format!("1 {{{IDS}}} 1@-5"),
+            format!("1 {{{IDS}}} 0.5@-4")
         ]
     );
+    assert_eq!((shown.len(), &shown[3]), (14, &format!("2 {{{IDS}}} 2@-28")));
+    assert_eq!(shown[12], format!("2 {{{IDS}}} 1.5@-3"));
+    assert_eq!(shown[13], format!("+Inf {{{IDS}}} NaN@-2"));
     assert_eq!(bench.done.exemplars_dropped, 2);
 }
 
@@ -128,22 +138,46 @@ fn filtered_attributes_go_along_unless_they_are_too_long() {
 }
 
 #[test]
-fn ids_of_nothing_are_no_labels_and_a_missing_time_is_the_points() {
-    let mut bench = Bench::new(&settings());
-    let bare = otlp::Exemplar {
-        time_unix_nano: 0,
-        trace_id: vec![0; 16],
-        span_id: vec![1, 2],
+fn labels_are_counted_as_they_are_sent() {
+    // `1` becomes `key_1`, which is four characters too many.
+    let long = otlp::Exemplar {
+        filtered_attributes: vec![text("1", &"x".repeat(128 - (8 + 32 + 7 + 16) - 1))],
         ..exemplar(NOW, 1.0)
     };
-    assert_eq!(exemplars_of(&mut bench, counter(vec![bare])), [" {} 1@0"]);
+    let mut bench = Bench::new(&settings());
+    assert_eq!(
+        exemplars_of(&mut bench, counter(vec![long])),
+        [format!(" {{{IDS}}} 1@0")]
+    );
+}
+
+#[test]
+fn a_missing_time_is_the_points() {
+    let mut bench = Bench::new(&settings());
+    let timeless = otlp::Exemplar {
+        time_unix_nano: 0,
+        ..exemplar(NOW, 1.0)
+    };
+    assert_eq!(
+        exemplars_of(&mut bench, counter(vec![timeless])),
+        [format!(" {{{IDS}}} 1@0")]
+    );
+}
+
+#[test]
+fn one_without_a_number_or_without_any_label_is_left_out() {
+    let mut bench = Bench::new(&settings());
     let without_value = otlp::Exemplar {
         value: None,
         ..exemplar(NOW, 1.0)
     };
-    bench.now += 1;
-    let mut second = counter(vec![without_value]);
-    second.name = "b".to_owned();
-    assert!(exemplars_of(&mut bench, second).is_empty());
-    assert_eq!(bench.done.exemplars_dropped, 1);
+    // Ids of nothing, or of another length, are none.
+    let without_label = otlp::Exemplar {
+        trace_id: vec![0; 16],
+        span_id: vec![1, 2],
+        filtered_attributes: vec![text("empty", "")],
+        ..exemplar(NOW, 1.0)
+    };
+    assert!(exemplars_of(&mut bench, counter(vec![without_value, without_label])).is_empty());
+    assert_eq!(bench.done.exemplars_dropped, 2);
 }
