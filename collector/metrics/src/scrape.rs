@@ -285,13 +285,14 @@ impl Registry {
         series.admit(sample)?;
         let before = series.bytes();
         series.update(sample, now, done);
-        self.bytes = self.bytes + series.bytes() - before;
-        self.keep_exemplars(place, sample, done);
-        if self.bytes > self.bytes_max {
-            // It has grown: its buckets are others than before.
+        let after = series.bytes();
+        self.bytes = self.bytes + after - before;
+        if after > before && self.bytes > self.bytes_max {
+            // Its buckets are others than before, and there is no room for the new ones.
             self.remove(place);
             return Err(DropReason::SeriesFull);
         }
+        self.keep_exemplars(place, sample, done);
         Ok(())
     }
 
@@ -327,7 +328,8 @@ impl Registry {
         };
         if let Some(series) = self.series.get_mut(place) {
             let before = series.bytes();
-            series.keep_exemplars(exemplars, done);
+            let room = self.bytes_max.saturating_sub(self.bytes);
+            series.keep_exemplars(exemplars, room, done);
             self.bytes = self.bytes + series.bytes() - before;
         }
     }

@@ -15,6 +15,9 @@ use super::text::Lines;
 /// Bytes that a series takes in the maps that lead to it.
 const OVERHEAD: usize = 160;
 
+/// Bytes of each place for an exemplar.
+const EXEMPLAR_BYTES: usize = size_of::<Option<Exemplar>>();
+
 /// A series, or all series of one histogram or summary.
 #[derive(Debug)]
 pub(super) struct Series {
@@ -116,8 +119,8 @@ impl Series {
 
     /// Bytes that it takes, about.
     pub(super) fn bytes(&self) -> usize {
-        let exemplars = self.exemplars.capacity() * size_of::<Option<Exemplar>>();
-        size_of::<Self>() + OVERHEAD + self.labels.len() + self.value.bytes() + exemplars
+        let exemplars = self.exemplars.capacity();
+        size_of::<Self>() + OVERHEAD + self.labels.len() + self.value.bytes() + exemplars * EXEMPLAR_BYTES
     }
 
     /// Whether a point with this time may be the next: older ones are old news, and what has been added once is not added
@@ -150,7 +153,7 @@ impl Series {
                 done.delta_resets += 1;
             }
             if !self.value.has_bounds_of(&sample.reading) {
-                self.exemplars.clear();
+                self.exemplars = Vec::new();
             }
             self.value.replace(&sample.reading);
             self.start_unix_nano = sample.start_unix_nano;
@@ -160,8 +163,9 @@ impl Series {
         self.updated = now;
     }
 
-    /// Keeps the newest exemplar of each bucket. Older ones stay until newer ones come, as in Prometheus' own clients.
-    pub(super) fn keep_exemplars(&mut self, exemplars: Exemplars<'_>, done: &mut Translated) {
+    /// Keeps the newest exemplar of each bucket. Older ones stay until newer ones come, as in Prometheus' own clients. Places
+    /// for them are made within `room` bytes: a series is worth more than another one's exemplars.
+    pub(super) fn keep_exemplars(&mut self, exemplars: Exemplars<'_>, room: usize, done: &mut Translated) {
         for exemplar in exemplars.iter() {
             let Some(exemplar) = Exemplar::read(&exemplar) else {
                 done.exemplars_dropped += 1;
@@ -169,6 +173,10 @@ impl Series {
             };
             let (bucket, buckets) = self.value.bucket_of(exemplar.value);
             if self.exemplars.len() != buckets {
+                if buckets * EXEMPLAR_BYTES > room {
+                    done.exemplars_dropped += 1;
+                    continue;
+                }
                 self.exemplars = vec![None; buckets];
             }
             let Some(slot) = self.exemplars.get_mut(bucket) else {

@@ -31,6 +31,11 @@ pub(super) fn registry() -> Registry {
     Registry::new(&settings())
 }
 
+/// With room for so many bytes.
+pub(super) fn registry_of(bytes: usize) -> Registry {
+    registry().with_bytes_max(bytes)
+}
+
 pub(super) fn text(registry: &Registry, format: Format, now: UnixMillis) -> String {
     let mut out = Vec::new();
     registry.write(format, now, &mut out);

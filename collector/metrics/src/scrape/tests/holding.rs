@@ -271,3 +271,47 @@ fn exemplars_stay_until_newer_ones_come() {
         "{page}"
     );
 }
+
+#[test]
+fn exemplars_take_no_room_from_series() {
+    let exemplar = otlp::Exemplar {
+        time_unix_nano: at(0),
+        trace_id: vec![1; 16],
+        value: Some(otlp::exemplar::Value::AsDouble(0.5)),
+        ..otlp::Exemplar::default()
+    };
+    let bounds: Vec<f64> = (1..200).map(f64::from).collect();
+    let observed = |time, exemplars| {
+        let point = otlp::HistogramDataPoint {
+            exemplars,
+            ..histogram_point(time, &bounds, &[1; 200], 1.0)
+        };
+        histogram("h", CUMULATIVE, vec![point])
+    };
+    let counted = |time| counter("c", DELTA, vec![delta(time - 1, time, 1, &[])]);
+    let mut registry = registry();
+    registry.apply(&request(&[], vec![counted(0), observed(0, vec![])]), NOW);
+    let mut registry = registry_of(registry.held().bytes + 1000);
+    // The histogram with its first exemplars, which would need ten times the room that is left; then the counter goes on.
+    let metrics = vec![counted(0), observed(0, vec![exemplar.clone()])];
+    let (done, _) = applied(&mut registry, metrics, NOW);
+    assert_eq!((counts(&done), done.exemplars_dropped), ((2, vec![]), 1));
+    let metrics = vec![counted(1), observed(1, vec![exemplar])];
+    let (done, page) = applied(&mut registry, metrics, later(1));
+    assert_eq!((counts(&done), done.exemplars_dropped), ((2, vec![]), 1));
+    assert!(page.starts_with("c_total 2\n"), "{page}");
+    assert!(page.ends_with("h_count 200"), "{page}");
+}
+
+#[test]
+fn a_histogram_that_outgrows_the_room_goes_alone() {
+    let mut registry = registry_of(3000);
+    let counted = |time| counter("c", DELTA, vec![delta(time - 1, time, 1, &[])]);
+    let small = histogram("h", CUMULATIVE, vec![histogram_point(0, &[1.0], &[1, 1], 1.0)]);
+    applied(&mut registry, vec![counted(0), small], NOW);
+    let bounds: Vec<f64> = (1..200).map(f64::from).collect();
+    let large = histogram("h", CUMULATIVE, vec![histogram_point(1, &bounds, &[1; 200], 1.0)]);
+    let (done, page) = applied(&mut registry, vec![large, counted(1)], later(1));
+    assert_eq!(counts(&done), (1, vec![("series_full", 1)]));
+    assert_eq!(page, "c_total 2");
+}
