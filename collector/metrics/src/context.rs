@@ -188,7 +188,8 @@ impl Contexts {
             resource: Rc::clone(resource),
             scope: Rc::clone(scope),
         });
-        let weight = OVERHEAD + 2 * made.name.len() + resource.weight() + made.scope.over.weight();
+        let names = made.name.len() + made.family.weight();
+        let weight = OVERHEAD + names + resource.weight() + made.scope.over.weight();
         self.metrics.insert(identity, weight, Rc::clone(&made));
         Ok(made)
     }

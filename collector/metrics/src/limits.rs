@@ -8,6 +8,10 @@ pub const FUTURE_MS_MAX: i64 = 10 * 60 * 1000;
 /// histogram has them as often as it has buckets.
 pub const LABELS_BYTES_MAX: usize = 64 * 1024;
 
+/// Bytes of the names and labels of all series of one data point together; a point beyond it is dropped. A histogram of two
+/// hundred buckets with 1 KiB of labels has a tenth.
+pub const POINT_LABELS_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 /// Bytes of labels and their bookkeeping that are remembered of series seen before, so that they need not be made anew. At
 /// the limit the half that was not used lately is forgotten.
 pub const CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -23,6 +27,12 @@ pub const TARGETS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Families whose type, unit and description are kept: Amazon Managed Prometheus keeps as many metadata.
 pub const FAMILIES_MAX: usize = 20_000;
+
+/// Bytes that all of these may take; a family beyond is not spoken of.
+pub const FAMILIES_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Bytes of a unit. The specification allows 63; a longer one than this is as none.
+pub const UNIT_BYTES_MAX: usize = 256;
 
 /// Bytes of a description that are kept and sent; the rest is cut.
 pub const HELP_BYTES_MAX: usize = 1024;

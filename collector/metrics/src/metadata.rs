@@ -8,7 +8,7 @@ use tracepipe_otlp::wire::{bytes_field_len, put_bytes, put_bytes_header};
 
 use crate::context::Sort;
 use crate::labels::put_text;
-use crate::limits::{FAMILIES_MAX, HELP_BYTES_MAX};
+use crate::limits::{FAMILIES_BYTES_MAX, FAMILIES_MAX, HELP_BYTES_MAX, UNIT_BYTES_MAX};
 use crate::units::UnitWords;
 
 /// Field number of `metadata` in `WriteRequest`.
@@ -20,6 +20,9 @@ const FRESH_MS: i64 = 5 * 60 * 1000;
 
 /// Requests with metadata are at least this far apart, so that new families go together.
 const PAUSE_MS: i64 = 5000;
+
+/// Bookkeeping of a family beside its texts, roughly.
+const OVERHEAD: usize = 192;
 
 /// A family of series.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(crate) struct Family {
 #[derive(Debug, Default)]
 pub(crate) struct Families {
     families: BTreeMap<Vec<u8>, Rc<Family>>,
+    /// What they weigh together.
+    weight: usize,
     /// When the next family is to be told; one that is new at once.
     due_ms: i64,
     paused_till_ms: i64,
@@ -45,6 +50,11 @@ pub(crate) struct Families {
 // === impl Family ===
 
 impl Family {
+    /// Bytes that it takes in memory, roughly.
+    pub(crate) fn weight(&self) -> usize {
+        OVERHEAD + 2 * self.name.len() + self.unit.len() + self.help.len()
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut encoded = Vec::with_capacity(12 + self.name.len() + self.unit.len() + self.help.len());
         encoded.extend_from_slice(&[1 << 3, self.kind]);
@@ -76,7 +86,9 @@ impl Families {
             return Rc::clone(known);
         }
         let mut unit_words = Vec::new();
-        UnitWords::of(unit).put_metadata(&mut unit_words);
+        if unit.len() <= UNIT_BYTES_MAX {
+            UnitWords::of(unit).put_metadata(&mut unit_words);
+        }
         let mut text = Vec::new();
         put_text(&help[..help.len().min(HELP_BYTES_MAX)], &mut text);
         let family = Rc::new(Family {
@@ -102,8 +114,11 @@ impl Families {
 
     /// Speaks of the family, if there is room and no other one has its name.
     fn list(&mut self, family: &Rc<Family>) {
-        if self.families.len() < FAMILIES_MAX && !self.families.contains_key(&family.name) {
+        let has_room =
+            self.families.len() < FAMILIES_MAX && self.weight + family.weight() <= FAMILIES_BYTES_MAX;
+        if has_room && !self.families.contains_key(&family.name) {
             family.is_listed.set(true);
+            self.weight += family.weight();
             self.due_ms = i64::MIN;
             self.families.insert(family.name.clone(), Rc::clone(family));
         }
@@ -130,6 +145,7 @@ impl Families {
             family.is_listed.set(is_fresh);
             is_fresh
         });
+        self.weight = self.families.values().map(|family| family.weight()).sum();
         let before = out.len();
         self.put_due(now_ms, interval_ms, bytes_max, out);
         if out.len() > before {

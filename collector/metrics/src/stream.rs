@@ -7,7 +7,7 @@ use crate::context::{Metric, Sort};
 use crate::floats;
 use crate::identity::{Identities, Identity};
 use crate::label_set::{BaseLabels, LabelSet};
-use crate::limits::LABELS_BYTES_MAX;
+use crate::limits::{LABELS_BYTES_MAX, POINT_LABELS_BYTES_MAX};
 
 /// A series.
 #[derive(Debug, Clone)]
@@ -50,7 +50,12 @@ impl Stream {
             series: Vec::new(),
             scratch: Vec::new(),
         };
-        if maker.base.len() + metric.name.len() > LABELS_BYTES_MAX {
+        let labels = maker.base.len() + metric.name.len();
+        let series = match metric.sort {
+            Sort::Gauge | Sort::Counter | Sort::NativeHistogram => 1,
+            Sort::Histogram | Sort::Summary => layout.len() + 3,
+        };
+        if labels > LABELS_BYTES_MAX || labels.saturating_mul(series) > POINT_LABELS_BYTES_MAX {
             return Err(DropReason::LabelsTooLarge);
         }
         match metric.sort {

@@ -89,3 +89,26 @@ fn a_series_with_labels_beyond_the_limit_is_dropped_and_its_neighbour_is_not() {
     assert_eq!(shown.len(), 1);
     assert_eq!(bench.done.dropped.of(DropReason::LabelsTooLarge), 1);
 }
+
+#[test]
+fn a_point_whose_series_repeat_large_labels_without_end_is_dropped() {
+    let of = |bounds: usize| {
+        let counts = vec![1; bounds + 1];
+        let bounds: Vec<f64> = (0..bounds).map(|bound| bound as f64).collect();
+        otlp::HistogramDataPoint {
+            attributes: vec![text("a", &"x".repeat(60 * 1024))],
+            ..buckets(NOW, &bounds, &counts)
+        }
+    };
+    let quantiles = otlp::SummaryDataPoint {
+        attributes: vec![text("a", &"x".repeat(60 * 1024))],
+        quantile_values: vec![otlp::summary_data_point::ValueAtQuantile::default(); 5000],
+        time_unix_nano: nanos(NOW),
+        ..Default::default()
+    };
+    let mut bench = Bench::new(&settings());
+    let shown = bench.send_metric(histogram("h", CUMULATIVE, vec![of(4000), of(10)]));
+    assert_eq!(shown.len(), 13);
+    bench.send_metric(summary("s", vec![quantiles]));
+    assert_eq!(bench.done.dropped.of(DropReason::LabelsTooLarge), 2);
+}

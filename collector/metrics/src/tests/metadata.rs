@@ -119,3 +119,24 @@ fn nothing_is_said_where_metadata_are_switched_off() {
     );
     assert!(requests.is_empty());
 }
+
+#[test]
+fn long_names_do_not_make_metadata_without_end() {
+    let mut bench = Bench::new(&settings());
+    for number in 0..2000 {
+        let name = format!("{}{number}", "n".repeat(30 * 1024));
+        let mut metric = gauge(&name, vec![point(NOW, 1.0)]);
+        metric.unit = "u".repeat(30 * 1024);
+        bench.send_metric(metric);
+    }
+    assert_eq!(bench.done.points, 2000, "the samples are there");
+    let mut requests = Vec::new();
+    bench.remote_write.poll_metadata(UnixMillis(NOW), &mut requests);
+    let bytes: usize = requests.iter().map(Vec::len).sum();
+    assert!(bytes <= crate::limits::FAMILIES_BYTES_MAX, "{bytes}");
+    // As they are no longer spoken of, there is room for others.
+    bench.now += 6 * MINUTE;
+    assert_eq!(bench.metadata().len(), 0);
+    bench.send_metric(gauge("a", vec![point(bench.now, 1.0)]));
+    assert_eq!(bench.metadata().len(), 1);
+}
