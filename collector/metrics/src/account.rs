@@ -71,6 +71,9 @@ pub struct Translated {
     /// Resources that say the same `job` and `instance` as another one that is there, or for which there is
     /// no room, and that have no `target_info` for it.
     pub target_info_conflicts: u64,
+    /// Samples that are written although the one before it in the series is of another stream, which wrote it less than
+    /// five minutes ago: of a resource that differs in what is no label, say. A counter that two write goes up and down.
+    pub series_conflicts: u64,
 }
 
 // === impl DropReason ===
@@ -168,5 +171,6 @@ impl Translated {
         self.delta_gaps += other.delta_gaps;
         self.delta_resets += other.delta_resets;
         self.target_info_conflicts += other.target_info_conflicts;
+        self.series_conflicts += other.series_conflicts;
     }
 }

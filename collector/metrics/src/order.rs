@@ -24,12 +24,15 @@ struct Seen {
     call: u64,
     index: usize,
     sort: Sort,
+    writer: u64,
 }
 
 /// A sample that would be written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Candidate {
     pub(crate) sort: Sort,
+    /// Another number for each stream that may write the series.
+    pub(crate) writer: u64,
     pub(crate) timestamp_ms: i64,
     pub(crate) now_ms: i64,
     pub(crate) call: u64,
@@ -44,6 +47,8 @@ pub(crate) enum Verdict {
     First,
     /// Write it.
     Next,
+    /// Write it, although another stream wrote the sample before it a moment ago.
+    NextOfAnother,
     /// Write it in place of the sample that is there in the output: it is newer news of the same time.
     InPlaceOf(usize),
     /// Do not write it.
@@ -77,6 +82,7 @@ impl Order {
     pub(crate) fn admit(&mut self, series: Identity, candidate: &Candidate) -> Verdict {
         let Candidate {
             sort,
+            writer,
             timestamp_ms,
             now_ms,
             call,
@@ -89,6 +95,7 @@ impl Order {
             call,
             index,
             sort,
+            writer,
         };
         let Some(last) = self.seen.get(series) else {
             if self.seen.insert(series, 1, seen) {
@@ -96,12 +103,14 @@ impl Order {
             }
             return Verdict::First;
         };
-        if last.sort != sort && now_ms < last.at_ms.saturating_add(self.owner_ms) {
+        let is_owned = now_ms < last.at_ms.saturating_add(self.owner_ms);
+        if last.sort != sort && is_owned {
             return Verdict::Drop(DropReason::TypeCollision);
         }
         if timestamp_ms > last.last_ms {
+            let is_of_another = last.writer != writer && is_owned;
             *last = seen;
-            Verdict::Next
+            if is_of_another { Verdict::NextOfAnother } else { Verdict::Next }
         } else if timestamp_ms == last.last_ms {
             if last.call == call {
                 Verdict::InPlaceOf(last.index)

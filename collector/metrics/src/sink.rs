@@ -22,6 +22,8 @@ pub(crate) struct Sink<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stamp {
     pub(crate) sort: Sort,
+    /// Another number for each stream.
+    pub(crate) writer: u64,
     pub(crate) timestamp_ms: i64,
     /// When the series were zero, if they are new.
     pub(crate) zero_ms: Option<i64>,
@@ -50,6 +52,7 @@ impl Sink<'_> {
         let has_zero = stamp.zero_ms.is_some();
         let candidate = Candidate {
             sort: stamp.sort,
+            writer: stamp.writer,
             timestamp_ms: stamp.timestamp_ms,
             now_ms: self.now_ms,
             call: self.call,
@@ -71,6 +74,7 @@ impl Sink<'_> {
                 }
             }
             Verdict::Next => {}
+            Verdict::NextOfAnother => self.done.series_conflicts += 1,
             Verdict::InPlaceOf(index) => {
                 if let Some(place) = self.out.get_mut(index) {
                     self.done.samples_dropped.count(DropReason::DuplicateTimestamp);
@@ -104,6 +108,7 @@ impl Sink<'_> {
     pub(crate) fn write_stale(&mut self, stream: &Stream, timestamp_ms: i64) -> Result<(), DropReason> {
         let stamp = Stamp {
             sort: stream.sort,
+            writer: stream.identity.hash(),
             timestamp_ms,
             zero_ms: None,
         };

@@ -131,6 +131,7 @@ impl Target {
         self.written_ms = sink.now_ms.max(self.written_ms.saturating_add(1));
         let stamp = Stamp {
             sort: Sort::Gauge,
+            writer: self.owner.hash(),
             timestamp_ms: self.written_ms,
             zero_ms: None,
         };

@@ -73,6 +73,7 @@ impl RemoteWrite {
         let exemplars = self.number_exemplars(point, metric, timestamp_ms, done);
         let stamp = Stamp {
             sort: metric.sort,
+            writer: stream.identity.hash(),
             timestamp_ms,
             // A gauge has a value before its first point, too.
             zero_ms: match metric.sort {
@@ -150,7 +151,7 @@ impl RemoteWrite {
         } else {
             Vec::new()
         };
-        let mut stamp = self.stamp(metric, interval, timestamp_ms);
+        let mut stamp = self.stamp(metric, &stream, interval, timestamp_ms);
         if !metric.is_delta() {
             let explicit = Explicit {
                 count: point.count,
@@ -246,6 +247,7 @@ impl RemoteWrite {
         }
         let stamp = Stamp {
             sort: metric.sort,
+            writer: stream.identity.hash(),
             timestamp_ms,
             zero_ms: self.zero_ms(metric, start_nanos, timestamp_ms, now),
         };
@@ -279,7 +281,7 @@ impl RemoteWrite {
         );
         self.layout = layout;
         let stream = stream?;
-        let stamp = self.stamp(metric, interval, timestamp_ms);
+        let stamp = self.stamp(metric, &stream, interval, timestamp_ms);
         let mut sink = self.sink(now, (out, done));
         let mut parts = Parts::new(&mut sink, stamp);
         if let [sum, count, quantiles @ ..] = &*stream.series {
@@ -314,10 +316,17 @@ impl RemoteWrite {
         Ok(timestamp_ms)
     }
 
-    fn stamp(&mut self, metric: &Metric, interval: Interval, timestamp_ms: i64) -> Stamp {
+    fn stamp(
+        &mut self,
+        metric: &Metric,
+        stream: &Stream,
+        interval: Interval,
+        timestamp_ms: i64,
+    ) -> Stamp {
         let now = UnixMillis(interval.now_ms);
         Stamp {
             sort: metric.sort,
+            writer: stream.identity.hash(),
             timestamp_ms,
             zero_ms: self.zero_ms(metric, interval.start_nanos, timestamp_ms, now),
         }

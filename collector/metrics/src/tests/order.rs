@@ -109,3 +109,30 @@ fn the_same_input_gives_the_same_bytes() {
     };
     assert_eq!(bytes(), bytes());
 }
+
+#[test]
+fn two_streams_that_write_one_series_are_counted_and_one_that_takes_over_is_once() {
+    let of = |pid: &str| {
+        let mut resource = service();
+        resource.push(text("process.pid", pid));
+        resource
+    };
+    let counter = |time_ms, value| vec![sum("c", CUMULATIVE, true, vec![point(time_ms, value)])];
+    let mut bench = Bench::new(&settings());
+    for second in 0..10 {
+        let time_ms = NOW + second * 1000;
+        bench.send(&request(of("1"), counter(time_ms, 100.0)));
+        bench.send(&request(of("2"), counter(time_ms + 500, 50.0)));
+    }
+    assert_eq!((bench.done.points, bench.done.series_conflicts), (20, 19));
+
+    let mut bench = Bench::new(&settings());
+    for second in 0..10 {
+        let pid = if second < 5 { "1" } else { "2" };
+        bench.send(&request(of(pid), counter(NOW + second * 1000, 1.0)));
+    }
+    bench.now += 6 * MINUTE;
+    let now = bench.now;
+    bench.send(&request(of("3"), counter(now, 1.0)));
+    assert_eq!(bench.done.series_conflicts, 1, "five minutes later it is anybody's");
+}
