@@ -48,7 +48,7 @@ pub(crate) enum Sum {
 }
 
 /// Of a histogram with explicit bounds.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct ExplicitSum {
     pub(crate) count: u64,
     /// Absent from the first delta on that has none.

@@ -8,6 +8,7 @@ use crate::account::UnixMillis;
 use super::Registry;
 use super::accept::Format;
 use super::families::Family;
+use super::series::{Series, Way};
 use super::text::put_header;
 
 /// How far a page has been written. What is held may change between two pieces: each family is still one block under one
@@ -16,6 +17,16 @@ use super::text::put_header;
 pub struct Page {
     format: Format,
     at: At,
+    rest: Option<Box<Rest>>,
+}
+
+/// A series of which the first lines have been written: as it was then, lest its buckets be of two points.
+#[derive(Debug)]
+struct Rest {
+    series: Series,
+    way: Way,
+    /// The number of the next line.
+    line: usize,
 }
 
 #[derive(Debug)]
@@ -45,13 +56,14 @@ impl Page {
         Self {
             format,
             at: At::Behind(None),
+            rest: None,
         }
     }
 }
 
 impl Registry {
-    /// Appends the next piece of a page to `out`: series until it has `bytes` more, one series at least. False when the
-    /// page is whole; then nothing is appended.
+    /// Appends the next piece of a page to `out`: lines until it has `bytes` more, one at least. False when the page is
+    /// whole; then nothing is appended. A line is up to [`super::LABELS_BYTES_MAX`] and some hundred bytes.
     ///
     /// Families come in the order of their names, series in that of their labels: what has not changed is the same text.
     /// Series that have expired are left out, whether they have been forgotten already or not.
@@ -60,6 +72,16 @@ impl Registry {
         let full = start.saturating_add(bytes.max(1));
         let mut piece = Piece { now, full, out };
         while piece.out.len() < full {
+            if let Some(mut rest) = page.rest.take() {
+                let next = rest
+                    .series
+                    .put(&rest.way, rest.line, piece.out, |out| out.len() >= full);
+                page.rest = next.map(|line| {
+                    rest.line = line;
+                    rest
+                });
+                continue;
+            }
             match self.next_family(page) {
                 Some(family) => self.write_family(family, page, &mut piece),
                 None => {
@@ -105,6 +127,11 @@ impl Registry {
         };
         let from = behind.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut has_header = behind.is_some();
+        let way = Way {
+            format: page.format,
+            is_open_metrics_counter: family.is_open_metrics_counter(),
+            with_time: self.send_timestamps,
+        };
         for (labels, place) in family.series.range::<[u8], _>((from, Bound::Unbounded)) {
             let Some(series) = self
                 .series
@@ -117,7 +144,11 @@ impl Registry {
                 put_header(page.format, family, piece.out);
                 has_header = true;
             }
-            series.put(page.format, family, self.send_timestamps, piece.out);
+            let next = series.put(&way, 0, piece.out, |out| out.len() >= piece.full);
+            page.rest = next.map(|line| {
+                let series = series.clone();
+                Box::new(Rest { series, way, line })
+            });
             if piece.out.len() >= piece.full {
                 page.at = At::Within {
                     family: Rc::clone(&family.name),

@@ -9,7 +9,6 @@ use crate::time::millis;
 use crate::view::{Exemplars, Number};
 
 use super::accept::Format;
-use super::families::Family;
 use super::text::Lines;
 
 /// Bytes that a series takes in the maps that lead to it.
@@ -19,7 +18,7 @@ const OVERHEAD: usize = 160;
 const EXEMPLAR_BYTES: usize = size_of::<Option<Exemplar>>();
 
 /// A series, or all series of one histogram or summary.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Series {
     /// The name of its family.
     pub(super) family: Rc<[u8]>,
@@ -37,7 +36,7 @@ pub(super) struct Series {
 }
 
 /// What has been observed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Value {
     Number(Number),
     /// With the upper bounds of all buckets but the last.
@@ -53,6 +52,14 @@ enum Value {
         /// Quantiles, which rise, and their values.
         quantiles: Vec<(f64, f64)>,
     },
+}
+
+/// How a series is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    pub(super) format: Format,
+    pub(super) is_open_metrics_counter: bool,
+    pub(super) with_time: bool,
 }
 
 /// A point as it has been read.
@@ -190,62 +197,83 @@ impl Series {
         }
     }
 
-    /// Appends its lines.
-    pub(super) fn put(&self, format: Format, family: &Family, send_timestamps: bool, out: &mut Vec<u8>) {
+    /// Appends its lines from the one of this number on, until there are no more or `full` says so of the text. Gives the
+    /// number of the next line if there is one.
+    pub(super) fn put(
+        &self,
+        way: &Way,
+        from: usize,
+        out: &mut Vec<u8>,
+        full: impl Fn(&[u8]) -> bool,
+    ) -> Option<usize> {
+        let with_time = way.with_time && self.time_unix_nano > 0;
         let mut lines = Lines {
-            format,
+            format: way.format,
             name: &self.family,
             labels: &self.labels,
-            time_unix_nano: (send_timestamps && self.time_unix_nano > 0).then_some(self.time_unix_nano),
+            time_unix_nano: with_time.then_some(self.time_unix_nano),
             out,
         };
+        // Buckets are written added up.
+        let mut total = self.value.counted_before(from);
+        for line in from..self.value.lines() {
+            if line > from && full(lines.out) {
+                return Some(line);
+            }
+            self.put_line(way, line, &mut total, &mut lines);
+        }
+        None
+    }
+
+    fn put_line(&self, way: &Way, line: usize, total: &mut u64, lines: &mut Lines<'_>) {
         let exemplar = |bucket: usize| self.exemplars.get(bucket).and_then(Option::as_ref);
         match &self.value {
             Value::Number(number) => {
                 // OpenMetrics has them for counters that it knows as such.
-                let exemplar = exemplar(0).filter(|_| family.is_open_metrics_counter());
+                let exemplar = exemplar(0).filter(|_| way.is_open_metrics_counter);
                 lines.put(number.as_f64(), exemplar);
             }
-            Value::Explicit(bounds, sum) => {
-                let mut total = 0_u64;
-                for (bucket, bound) in bounds.iter().enumerate() {
-                    total = total.saturating_add(sum.counts.get(bucket).copied().unwrap_or(0));
+            Value::Explicit(bounds, sum) => match (bounds.get(line), line.saturating_sub(bounds.len())) {
+                (Some(bound), _) => {
+                    *total = total.saturating_add(sum.counts.get(line).copied().unwrap_or(0));
                     if *bound < f64::INFINITY {
-                        lines.put_bucket(*bound, total, exemplar(bucket));
+                        lines.put_bucket(*bound, *total, exemplar(line));
                     }
                 }
-                // An exemplar beyond all bounds, or in the bucket that ends in infinity by its bound.
-                let last = exemplar(bounds.len()).or_else(|| match bounds.last() {
-                    Some(&f64::INFINITY) => exemplar(bounds.len() - 1),
-                    Some(_) | None => None,
-                });
-                lines.put_bucket(f64::INFINITY, sum.count, last);
-                put_sum_and_count(&mut lines, sum.sum, sum.count);
-            }
-            Value::Exponential { count, sum } => {
-                lines.put_bucket(f64::INFINITY, *count, None);
-                put_sum_and_count(&mut lines, *sum, *count);
-            }
+                (None, 0) => {
+                    // An exemplar beyond all bounds, or in the bucket that ends in infinity by its bound.
+                    let last = exemplar(line).or_else(|| match bounds.last() {
+                        Some(&f64::INFINITY) => exemplar(line - 1),
+                        Some(_) | None => None,
+                    });
+                    lines.put_bucket(f64::INFINITY, sum.count, last);
+                }
+                (None, rest) => put_sum_or_count(rest, sum.sum, sum.count, lines),
+            },
+            Value::Exponential { count, sum } => match line {
+                0 => lines.put_bucket(f64::INFINITY, *count, None),
+                rest => put_sum_or_count(rest, *sum, *count, lines),
+            },
             Value::Summary {
                 count,
                 sum,
                 quantiles,
-            } => {
-                for (quantile, value) in quantiles {
-                    lines.put_quantile(*quantile, *value);
-                }
-                put_sum_and_count(&mut lines, Some(*sum), *count);
-            }
+            } => match quantiles.get(line) {
+                Some((quantile, value)) => lines.put_quantile(*quantile, *value),
+                None => put_sum_or_count(line + 1 - quantiles.len(), Some(*sum), *count, lines),
+            },
         }
     }
 }
 
-/// A sum that the sender does not know is not written: 0 would be a lie.
-fn put_sum_and_count(lines: &mut Lines<'_>, sum: Option<f64>, count: u64) {
-    if let Some(sum) = sum {
-        lines.put_sum(sum);
+/// The sum is the first of the last two lines, the count the second. A sum that the sender does not know is not written: 0
+/// would be a lie.
+fn put_sum_or_count(line: usize, sum: Option<f64>, count: u64, lines: &mut Lines<'_>) {
+    match (line, sum) {
+        (1, Some(sum)) => lines.put_sum(sum),
+        (1, None) => {}
+        _ => lines.put_count(count),
     }
-    lines.put_count(count);
 }
 
 // === impl Sample ===
@@ -295,6 +323,29 @@ impl Value {
             Self::Number(_) | Self::Exponential { .. } => 0,
             Self::Explicit(bounds, sum) => 8 * (bounds.capacity() + sum.counts.capacity()),
             Self::Summary { quantiles, .. } => 16 * quantiles.capacity(),
+        }
+    }
+
+    /// The lines that it is, at most.
+    fn lines(&self) -> usize {
+        match self {
+            Self::Number(_) => 1,
+            // With `+Inf`, the sum and the count.
+            Self::Explicit(bounds, _) => bounds.len() + 3,
+            Self::Exponential { .. } => 3,
+            Self::Summary { quantiles, .. } => quantiles.len() + 2,
+        }
+    }
+
+    /// What is in the buckets of the lines before this one.
+    fn counted_before(&self, line: usize) -> u64 {
+        match self {
+            Self::Explicit(bounds, sum) => sum
+                .counts
+                .iter()
+                .take(line.min(bounds.len()))
+                .fold(0, |total, count| total.saturating_add(*count)),
+            Self::Number(_) | Self::Exponential { .. } | Self::Summary { .. } => 0,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Pages in pieces, while what is held changes.
 
+use opentelemetry_proto::tonic::metrics::v1 as otlp;
+
 use super::build::*;
 use crate::scrape::parser;
 use crate::scrape::*;
@@ -106,4 +108,69 @@ fn a_family_that_became_another_is_not_mixed_with_it() {
         .map(|family| (&*family.name, &*family.kind))
         .collect();
     assert_eq!(names, [("a", "gauge"), ("c", "gauge")]);
+}
+
+fn buckets(bounds: &[f64], each: u64, time: i64) -> Vec<u8> {
+    let counts = vec![each; bounds.len() + 1];
+    let point = histogram_point(time, bounds, &counts, 1.0);
+    request(&[], vec![histogram("h", CUMULATIVE, vec![point])])
+}
+
+#[test]
+fn a_long_series_is_written_in_pieces_of_one_point() {
+    let bounds: Vec<f64> = (0..100).map(f64::from).collect();
+    let others: Vec<f64> = (0..100).map(|bound| 0.5 + f64::from(bound)).collect();
+    let mut registry = registry();
+    registry.apply(&buckets(&bounds, 1, 0), NOW);
+    registry.apply(&gauges(&["i"], 0), NOW);
+    let whole = text(&registry, Format::OpenMetrics, NOW);
+    // Meanwhile there are more observations, other buckets, and no histogram any more.
+    let ended = otlp::HistogramDataPoint {
+        flags: NO_RECORDED_VALUE,
+        ..histogram_point(3, &[], &[], 0.0)
+    };
+    let ended = request(&[], vec![histogram("h", CUMULATIVE, vec![ended])]);
+    let pieces = pieces(&mut registry, 64, |registry, piece| {
+        let news = match piece {
+            2 => buckets(&bounds, 7, 1),
+            4 => buckets(&others, 3, 2),
+            6 => ended.clone(),
+            _ => return,
+        };
+        let done = registry.apply(&news, NOW);
+        assert_eq!(counts(&done), (1, vec![]));
+    });
+    assert_eq!(registry.held().families, 1);
+    assert_eq!(pieces.concat(), whole);
+    assert!(pieces.iter().all(|piece| piece.len() < 64 + 50));
+}
+
+#[test]
+fn every_kind_is_the_same_page_in_pieces() {
+    let exponential_point = otlp::ExponentialHistogramDataPoint {
+        time_unix_nano: at(0),
+        count: 2,
+        sum: Some(1.0),
+        zero_count: 2,
+        ..otlp::ExponentialHistogramDataPoint::default()
+    };
+    let quantile = |quantile| otlp::summary_data_point::ValueAtQuantile { quantile, value: 2.0 };
+    let summary_point = otlp::SummaryDataPoint {
+        time_unix_nano: at(0),
+        quantile_values: vec![quantile(0.5), quantile(0.9)],
+        ..otlp::SummaryDataPoint::default()
+    };
+    let mut without_sum = histogram_point(0, &[1.0, f64::INFINITY], &[1, 2, 0], 0.0);
+    without_sum.sum = None;
+    let metrics = vec![
+        counter("c", CUMULATIVE, vec![number(0, 1.0, &[])]),
+        exponential("e", CUMULATIVE, vec![exponential_point]),
+        histogram("h", CUMULATIVE, vec![without_sum]),
+        summary("s", vec![summary_point]),
+    ];
+    let mut registry = registry();
+    registry.apply(&request(&[], metrics), NOW);
+    let whole = text(&registry, Format::OpenMetrics, NOW);
+    parser::check(&whole, Format::OpenMetrics);
+    assert_eq!(pieces(&mut registry, 1, |_, _| {}).concat(), whole);
 }
