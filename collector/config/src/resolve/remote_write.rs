@@ -34,19 +34,29 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Prometheus looks back five minutes: a series that is written more seldom has gaps.
 const TARGET_INFO_MAX: Duration = Duration::from_secs(4 * 60);
-/// Remote write 1.0 ("Protocol"): what the sender itself says. The rest is HTTP's, and the signature's.
-const RESERVED_HEADERS: [&str; 10] = [
+/// Remote write 1.0 ("Protocol"): what the sender itself says. The rest is HTTP's (RFC 9110, 7.6.1 and 10.1.1), and the
+/// signature's.
+const RESERVED_HEADERS: [&str; 17] = [
     "authorization",
     "connection",
     "content-encoding",
     "content-length",
     "content-type",
+    "expect",
     "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
     "transfer-encoding",
+    "upgrade",
     "user-agent",
     "x-amz-date",
     "x-prometheus-remote-write-version",
 ];
+/// AWS wants all of these in the signature, and refuses requests that have others.
+const SIGNED_PREFIX: &str = "x-amz-";
 
 pub(super) fn resolve(
     scope: &Scope,
@@ -203,8 +213,9 @@ fn headers(scope: &Scope, client: &HttpClientConfig, diag: &mut Diagnostics) -> 
         let path = scope.path("headers");
         let lower = name.to_ascii_lowercase();
         // Without a signature the application may bring its own.
-        let is_reserved =
-            RESERVED_HEADERS.contains(&lower.as_str()) && (is_signed || lower != "authorization");
+        let is_reserved = (RESERVED_HEADERS.contains(&lower.as_str())
+            && (is_signed || lower != "authorization"))
+            || (is_signed && lower.starts_with(SIGNED_PREFIX));
         if !crate::config::is_header_name(name) {
             diag.error(
                 header.at,
