@@ -54,6 +54,10 @@ pub(crate) enum Cause {
     AccessDenied,
     /// There are no credentials to show it.
     NoCredentials,
+    /// Somebody else answers, or it knows no such place.
+    WrongAddress,
+    /// A proxy on the way does not allow it.
+    ProxyDenied,
     /// It is not there.
     Unreachable,
     /// It fails itself.
@@ -156,18 +160,27 @@ impl Exporter {
 // === impl Cause ===
 
 impl Cause {
-    /// The collector's reasons: those of `awsxray`, then those that are codes of gRPC.
+    /// Of a collector of ours each reason is known; what any other says is a refusal.
     fn of(reason: &str) -> Self {
-        match reason {
-            "access_denied" | "permission_denied" | "unauthenticated" => Self::AccessDenied,
+        Self::known(reason).unwrap_or(Self::Refused)
+    }
+
+    /// The collector's reasons: of `awsxray`, of `prometheusremotewrite` (`testdata/failing.txt`), and codes of gRPC.
+    pub(super) fn known(reason: &str) -> Option<Self> {
+        let cause = match reason {
+            "access_denied" | "denied" | "permission_denied" | "unauthenticated" => Self::AccessDenied,
             "credentials" => Self::NoCredentials,
+            "not_found" | "redirected" => Self::WrongAddress,
+            "proxy_denied" => Self::ProxyDenied,
             "connection" | "timeout" | "unavailable" | "deadline_exceeded" => Self::Unreachable,
             "server_error" | "unknown" | "internal" | "aborted" | "cancelled" | "data_loss" => {
                 Self::BackendFailing
             }
+            "refused" | "signature" => Self::Refused,
             "throttled" | "resource_exhausted" => Self::Throttled,
-            _ => Self::Refused,
-        }
+            _ => return None,
+        };
+        Some(cause)
     }
 
     /// Of the condition.
@@ -175,9 +188,9 @@ impl Cause {
         match self {
             Self::AccessDenied => reasons::EXPORT_DENIED,
             Self::NoCredentials => reasons::EXPORT_WITHOUT_CREDENTIALS,
-            Self::Unreachable => reasons::BACKEND_UNREACHABLE,
+            Self::ProxyDenied | Self::Unreachable => reasons::BACKEND_UNREACHABLE,
             Self::BackendFailing => reasons::BACKEND_FAILING,
-            Self::Refused => reasons::EXPORT_REFUSED,
+            Self::WrongAddress | Self::Refused => reasons::EXPORT_REFUSED,
             Self::Throttled => reasons::EXPORT_THROTTLED,
         }
     }
@@ -186,6 +199,8 @@ impl Cause {
         match self {
             Self::AccessDenied => "the backend denies access",
             Self::NoCredentials => "the collector gets no AWS credentials",
+            Self::WrongAddress => "nothing takes requests at the endpoint's address",
+            Self::ProxyDenied => "a proxy on the way denies access",
             Self::Unreachable => "the backend cannot be reached",
             Self::BackendFailing => "the backend answers with errors of its own",
             Self::Refused => "the backend refuses every request",
@@ -203,6 +218,13 @@ impl Cause {
             }
             Self::NoCredentials => {
                 "see IdentityReady and the collectors' logs: STS or the node's Pod Identity agent gives none"
+            }
+            Self::WrongAddress if goods == Goods::Samples => {
+                "spec.ampRemoteWriteEndpoint has to be the remote write URL of a workspace that there is (aws amp list-workspaces), in its own region"
+            }
+            Self::WrongAddress => "the exporter's endpoint has to be the backend's own",
+            Self::ProxyDenied => {
+                "the proxy has to let the collectors through, by the user that its URL names"
             }
             Self::Unreachable => {
                 "the nodes need a way to the endpoint: DNS, routes, security groups, a VPC endpoint, egress policies"
@@ -242,8 +264,8 @@ impl Goods {
     /// Where the collector counts what is lost.
     pub(super) fn counted(self) -> &'static str {
         match self {
-            Self::Spans => "tracepipe_exporter_spans_lost",
-            Self::Samples => "the collector's own metrics",
+            Self::Spans => "tracepipe_exporter_spans_lost_total",
+            Self::Samples => "tracepipe_exporter_samples_lost_total",
         }
     }
 

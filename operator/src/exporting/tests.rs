@@ -152,6 +152,45 @@ fn each_reason_of_a_collector_is_one_of_the_condition() {
     }
 }
 
+/// The words of `prometheusremotewrite`, and the conditions' reasons.
+fn of_remote_write() -> Vec<(&'static str, &'static str)> {
+    let lines = include_str!("../../testdata/failing.txt").lines();
+    let lines = lines.filter(|line| !line.starts_with('#'));
+    lines.map(|line| line.split_once(' ').unwrap()).collect()
+}
+
+#[test]
+fn each_reason_of_remote_write_is_known_and_has_a_way_out_of_its_own() {
+    for (reason, condition) in of_remote_write() {
+        let cause = Cause::known(reason).unwrap_or_else(|| panic!("{reason}"));
+        assert_eq!(cause.reason(), condition, "{reason}");
+    }
+    let message = |reason: &str| {
+        let mut answer = fails(reason, "", 200);
+        answer[0]["id"] = json!("prometheusremotewrite");
+        let mut story = Story::new(1);
+        story.all(Some(answer));
+        story.rounds(1);
+        story.message()
+    };
+    for (reason, way_out) in [
+        ("denied", "the role needs aps:RemoteWrite on the workspace"),
+        ("credentials", "see IdentityReady"),
+        ("not_found", "spec.ampRemoteWriteEndpoint has to be"),
+        ("redirected", "spec.ampRemoteWriteEndpoint has to be"),
+        ("proxy_denied", "the proxy has to let the collectors through"),
+        ("connection", "the nodes need a way to the endpoint"),
+        ("timeout", "the nodes need a way to the endpoint"),
+        ("server_error", "AWS's health dashboard"),
+        ("refused", "the collectors' logs have its answers"),
+        ("throttled", "send fewer series"),
+    ] {
+        let message = message(reason);
+        assert!(message.contains(way_out), "{reason}: {message}");
+        assert!(message.contains("samples wait"), "{message}");
+    }
+}
+
 #[test]
 fn of_several_reasons_one_is_told_and_stays() {
     let mut story = Story::new(3);
@@ -324,16 +363,20 @@ fn the_exporters_of_metrics_are_heard_as_well() {
         "exporters": fine(),
         "metrics_exporters": [{
             "id": "prometheusremotewrite",
-            "failing": {"reason": "access_denied", "code": "AccessDeniedException", "seconds": 200},
+            "failing": {"reason": "denied", "code": "AccessDeniedException", "seconds": 200},
             "lost": {},
         }],
     });
     let heard = read(answer.to_string().as_bytes()).unwrap();
-    let failing: Vec<_> = heard
-        .iter()
-        .map(|one| (one.id.as_str(), one.failing.is_some()))
-        .collect();
-    assert_eq!(failing, [("awsxray", false), ("prometheusremotewrite", true)]);
+    let cause = |one: &Exporter| one.failing.as_ref().map(|failing| failing.cause);
+    let failing: Vec<_> = heard.iter().map(|one| (one.id.as_str(), cause(one))).collect();
+    assert_eq!(
+        failing,
+        [
+            ("awsxray", None),
+            ("prometheusremotewrite", Some(Cause::AccessDenied))
+        ]
+    );
 }
 
 #[test]

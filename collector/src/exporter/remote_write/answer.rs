@@ -86,7 +86,11 @@ fn pause(text: &str, from: SystemTime) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::exporter::remote_write::account::RemoteWriteAccount;
+    use crate::exporter::remote_write::transport::Fault;
 
     fn answer(status: u16, code: &str, retry_after: Option<&str>) -> Answer {
         Answer {
@@ -172,5 +176,45 @@ mod tests {
             Verdict::of(&unavailable, here),
             Verdict::Later("server_error", seconds(7))
         );
+    }
+
+    /// The fault behind this one, in an order that has them all.
+    fn next_fault(fault: &Fault) -> Option<Fault> {
+        match fault {
+            Fault::Timeout => Some(Fault::Connection(String::new())),
+            Fault::Connection(_) => Some(Fault::Credentials(String::new())),
+            Fault::Credentials(_) => None,
+        }
+    }
+
+    #[test]
+    fn whatever_fails_the_operator_knows_the_word_for_it() {
+        let mut said = BTreeSet::new();
+        let mut hear = |tell: &dyn Fn(&mut RemoteWriteAccount)| {
+            let mut account = RemoteWriteAccount::default();
+            tell(&mut account);
+            said.extend(account.failing.map(|failing| failing.reason));
+        };
+        for status in 0..1000 {
+            for code in [
+                "",
+                "AccessDeniedException",
+                "RequestExpired",
+                "ThrottlingException",
+            ] {
+                let verdict = Verdict::of(&answer(status, code, None), SystemTime::UNIX_EPOCH);
+                hear(&|account| account.answered(status, code, verdict));
+            }
+        }
+        let mut fault = Some(Fault::Timeout);
+        while let Some(this) = fault {
+            hear(&|account| account.fail(this.label(), ""));
+            fault = next_fault(&this);
+        }
+        // The operator's test says what each means to a user.
+        let lines = include_str!("../../../../operator/testdata/failing.txt").lines();
+        let words = lines.filter(|line| !line.starts_with('#'));
+        let known: BTreeSet<&str> = words.map(|line| line.split_once(' ').unwrap().0).collect();
+        assert_eq!(said, known);
     }
 }
