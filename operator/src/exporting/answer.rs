@@ -109,13 +109,16 @@ pub(super) fn read(body: &[u8]) -> Result<Vec<Exporter>, Unasked> {
     Ok(exporters.map(Exporter::of).collect())
 }
 
+/// Two samples of one series and time: the later one is sent. No backend could take both, so it says nothing of one.
+const HARMLESS: &str = "duplicate";
+
 /// Exporter and reason of what was lost between two answers, the most of it. Counts of a collector that started anew are
 /// its own.
 pub(super) fn newly_lost(before: &[Exporter], now: &[Exporter]) -> Option<(String, String)> {
     let mut most: Option<(u64, String, String)> = None;
     for one in now {
         let known = before.iter().find(|other| other.id == one.id);
-        for (reason, count) in &one.lost {
+        for (reason, count) in one.lost.iter().filter(|(reason, _)| *reason != HARMLESS) {
             let old = known
                 .and_then(|known| known.lost.get(reason))
                 .copied()

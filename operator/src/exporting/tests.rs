@@ -271,6 +271,16 @@ fn spans_that_are_lost_are_told_until_none_was_for_five_minutes() {
 }
 
 #[test]
+fn of_two_samples_of_one_time_none_is_lost_that_could_be_written() {
+    let mut story = Story::new(1);
+    story.rounds(1);
+    for count in 1..5 {
+        story.all(Some(lost("duplicate", count)));
+        assert_eq!(story.rounds(1), "True/Exporting");
+    }
+}
+
+#[test]
 fn after_a_restart_of_the_operator_losing_spans_stands_until_it_is_known_to_be_over() {
     let mut story = Story::new(1);
     story.rounds(1);
