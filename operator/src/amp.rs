@@ -15,6 +15,10 @@ use crate::settings::{Amp, AwsAccount, Workspaces};
 /// <https://docs.aws.amazon.com/general/latest/gr/prometheus-service.html>
 const SERVICES: [&str; 2] = ["aps-workspaces", "aps-workspaces-fips"];
 
+/// Regions of partitions whose hosts have other names begin so.
+const CHINA: &str = "cn-";
+const EUROPEAN_SOVEREIGN_CLOUD: &str = "eusc-";
+
 /// The ARN of a workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WorkspaceArn {
@@ -117,19 +121,30 @@ fn region_of<'u>(url: &WorkspaceUrl<'u>) -> Option<&'u str> {
         return (is_aws && suffix == suffix_of(region)).then_some(region);
     }
     let is_aws = SERVICES.contains(&first) && is_region(second);
-    let is_suffix = rest == suffix_of(second) || (rest == "api.aws" && !is_of_china(second));
+    let is_suffix = rest == suffix_of(second) || dual_stack_suffix_of(second) == Some(rest);
     (is_aws && is_suffix).then_some(second)
 }
 
+/// `dnsSuffix` of the region's partition, by the partitions that AWS's SDKs know.
 fn suffix_of(region: &str) -> &'static str {
-    match is_of_china(region) {
-        true => "amazonaws.com.cn",
-        false => "amazonaws.com",
+    if region.starts_with(CHINA) {
+        "amazonaws.com.cn"
+    } else if region.starts_with(EUROPEAN_SOVEREIGN_CLOUD) {
+        "amazonaws.eu"
+    } else {
+        "amazonaws.com"
     }
 }
 
-fn is_of_china(region: &str) -> bool {
-    region.starts_with("cn-")
+/// `dualStackDnsSuffix`. China's dual-stack names are under another domain, and AWS documents none of this service.
+fn dual_stack_suffix_of(region: &str) -> Option<&'static str> {
+    if region.starts_with(CHINA) {
+        None
+    } else if region.starts_with(EUROPEAN_SOVEREIGN_CLOUD) {
+        Some("api.amazonwebservices.eu")
+    } else {
+        Some("api.aws")
+    }
 }
 
 /// As `spec.region` is written: `eu-west-1`, `us-gov-east-1`.

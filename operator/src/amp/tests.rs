@@ -47,6 +47,11 @@ fn amazons_hosts_are_known_by_their_exact_forms() {
         ("aps-workspaces.eu-west-1.amazonaws.com:443", "eu-west-1"),
         ("aps-workspaces-fips.us-gov-east-1.amazonaws.com", "us-gov-east-1"),
         ("aps-workspaces.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("aps-workspaces.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"),
+        (
+            "aps-workspaces.eusc-de-east-1.api.amazonwebservices.eu",
+            "eusc-de-east-1",
+        ),
         ("aps-workspaces.us-east-2.api.aws", "us-east-2"),
         ("aps-workspaces-fips.us-east-2.api.aws", "us-east-2"),
         (
@@ -70,6 +75,9 @@ fn amazons_hosts_are_known_by_their_exact_forms() {
         "aps-workspaces.eu-west-1.amazonaws.com.cn",
         "aps-workspaces.cn-north-1.amazonaws.com",
         "aps-workspaces.cn-north-1.api.aws",
+        "aps-workspaces.eusc-de-east-1.amazonaws.com",
+        "aps-workspaces.eusc-de-east-1.api.aws",
+        "aps-workspaces.eu-west-1.amazonaws.eu",
         "aps-workspaces.evil.amazonaws.com",
         "aps-workspaces.eu-west-1.evil.example",
         "aps-workspaces-evil.eu-west-1.amazonaws.com",
