@@ -80,7 +80,7 @@ impl MetricsExporter {
         Ok(())
     }
 
-    /// Data points have come; they are in the batch that is being filled.
+    /// Data points are about to come by [`Self::push`].
     pub fn expect(&self, points: u64) {
         match self {
             Self::Whole(whole) => whole.expect(points),

@@ -111,9 +111,6 @@ impl Line {
             match message {
                 Some(MetricsMessage::Request(request)) => {
                     self.account.waiting += request.counted.points;
-                    for exporter in &self.exporters {
-                        exporter.expect(request.counted.points);
-                    }
                     let full = self.batcher.push(request);
                     self.hand_on(full).await;
                 }
@@ -171,6 +168,8 @@ impl Line {
     async fn hand_on(&mut self, batches: impl IntoIterator<Item = Arc<MetricsBatch>>) {
         for batch in batches {
             for exporter in &self.exporters {
+                // What is being filled waits here, and nowhere else.
+                exporter.expect(batch.points);
                 exporter.push(&batch).await;
             }
             self.account.waiting -= batch.points;

@@ -56,7 +56,7 @@ impl Points {
         }
     }
 
-    /// Data points are in the batch that is being filled.
+    /// Data points are about to come.
     pub(super) fn expect(&self, points: u64) {
         self.state.borrow_mut().points.waiting += points;
     }

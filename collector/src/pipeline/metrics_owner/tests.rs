@@ -109,7 +109,7 @@ impl Rig {
         assert_eq!(self.offered_spans, account.ingest.buffered + kept);
         for (exporter, handed_on) in [
             (&account.exporters[0], kept),
-            (&metrics.exporters[0].points, metrics.handed_on + metrics.waiting),
+            (&metrics.exporters[0].points, metrics.handed_on),
         ] {
             let lost: u64 = exporter.lost.values().sum();
             let ends = exporter.exported + lost + exporter.waiting + exporter.in_flight;
@@ -262,6 +262,21 @@ async fn at_the_end_what_waits_has_eight_seconds_and_snapshots_are_answered_unti
         let last = running.await.unwrap();
         assert_eq!(last.ingest.accepted, 3);
         assert!(begun.now() < Duration::from_secs(71));
+    };
+    tokio::task::LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_the_batch_that_is_being_filled_waits_in_one_place_only() {
+    let test = async {
+        let limiter = limiter(LIMIT);
+        let (inlet, _queue, _running) = draining(&limiter);
+        assert_eq!(offer(&inlet, &limiter, &request(3, 10)), Ok(()));
+        sleep(Duration::from_secs(1)).await;
+        let account = inlet.snapshot().await.unwrap();
+        assert_eq!((account.waiting, account.handed_on), (3, 0));
+        let points = &account.exporters[0].points;
+        assert_eq!((points.waiting, points.in_flight), (0, 0));
     };
     tokio::task::LocalSet::new().run_until(test).await;
 }
