@@ -5,7 +5,7 @@
 //! fixed rate), [`idle`], [`ceiling`] (the highest rate) or [`overload`]. A run has a collector ([`arm`], configured by
 //! [`setup`]), a load ([`pace`] says when, [`payload`] what, [`link`] how, [`generator`] drives) and a [`sink`] whose
 //! [`ledger`] says of each trace whether it came whole. [`report`] prints and writes what came out. What sends to X-Ray is
-//! in [`xray`]: there upstream is v0.120.0, the last with an X-Ray exporter to be had.
+//! in [`xray`]: there upstream is v0.120.0, the last with an X-Ray exporter to be had. Data points are in [`metrics`].
 
 pub mod arm;
 pub mod ceiling;
@@ -16,6 +16,7 @@ pub mod ids;
 pub mod ledger;
 pub mod link;
 pub mod machine;
+pub mod metrics;
 pub mod outcome;
 pub mod overload;
 pub mod pace;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tokio::task::JoinHandle;
 
+use crate::account::Account;
 use crate::bench::machine::{self, Busy};
 use crate::bench::setup::{Places, Setup};
 use crate::clock;
@@ -38,6 +39,15 @@ impl Arm {
     }
 }
 
+/// What a collector is loaded with, and counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Spans.
+    Spans,
+    /// Data points; then "spans" means them in [`Look`] and [`Books`].
+    Points,
+}
+
 /// What all runs share.
 #[derive(Debug, Clone)]
 pub struct Bench {
@@ -59,6 +69,7 @@ pub struct Bench {
 pub struct Collector {
     process: Child,
     pid: u32,
+    signal: Signal,
     http: SocketAddr,
     grpc: SocketAddr,
     /// From the start of the process to the first accepted connection.
@@ -116,6 +127,10 @@ pub struct Launch<'a> {
     pub yaml: String,
     /// Its environment.
     pub env: BTreeMap<String, String>,
+    /// Settings of the configuration, `path=YAML`, that ours gets anew after those of [`Start`].
+    pub settings: &'a [&'a str],
+    /// What it counts.
+    pub signal: Signal,
     /// A cgroup for it.
     pub cgroup: Option<&'a Path>,
 }
@@ -160,21 +175,31 @@ impl Bench {
         cgroup: Option<&Path>,
     ) -> anyhow::Result<Collector> {
         let places = Places::of(arm, sink)?;
-        let (binary, env) = match arm {
-            Arm::Ours => (&self.ours, BTreeMap::new()),
-            Arm::Upstream => {
-                let binary = self.upstream.as_ref().context("there is no upstream collector")?;
-                (binary, go_environment(&setup.gomemlimit()))
-            }
+        let env = match arm {
+            Arm::Ours => BTreeMap::new(),
+            Arm::Upstream => go_environment(&setup.gomemlimit()),
         };
         let launch = Launch {
-            binary,
+            binary: self.binary(arm)?,
             places,
             yaml: setup.yaml(&self.base, &places)?,
             env,
+            settings: &[],
+            signal: Signal::Spans,
             cgroup,
         };
         self.launch(arm, launch).await
+    }
+
+    /// The collector.
+    ///
+    /// # Errors
+    /// When upstream's is not there.
+    pub(crate) fn binary(&self, arm: Arm) -> anyhow::Result<&Path> {
+        match arm {
+            Arm::Ours => Ok(&self.ours),
+            Arm::Upstream => self.upstream.as_deref().context("there is no upstream collector"),
+        }
     }
 
     /// The collector that sends to X-Ray.
@@ -201,6 +226,8 @@ impl Bench {
             places,
             yaml,
             env,
+            settings,
+            signal,
             cgroup,
         } = launch;
         let config = tempfile::Builder::new()
@@ -216,6 +243,7 @@ impl Bench {
                     env,
                     ..Start::new(config.path())
                 };
+                let start = settings.iter().fold(start, |start, setting| start.set(*setting));
                 let mut ours = CollectorProcess::start(start).await?;
                 let (grpc, http, pid) = (ours.grpc()?, ours.http()?, ours.process().pid());
                 (Child::Ours(ours), pid, grpc, http)
@@ -231,6 +259,7 @@ impl Bench {
         Ok(Collector {
             process,
             pid,
+            signal,
             http,
             grpc,
             ready_after: clock::now().saturating_duration_since(started),
@@ -315,17 +344,18 @@ impl Collector {
         match &self.process {
             Child::Ours(ours) => {
                 let account = ours.checked_account().await?;
-                Ok(Books {
-                    received: account.sum("tracepipe_spans_accepted"),
-                    refused: account.sum("tracepipe_requests_refused"),
-                    lost: account.sum("tracepipe_spans_lost")
-                        + account.sum("tracepipe_spans_rejected")
-                        + account.sum("tracepipe_exporter_spans_lost"),
-                    kept: account.sum("tracepipe_spans_kept"),
-                    decided_or_inside: account.spans_inside(),
+                Ok(match self.signal {
+                    Signal::Spans => our_books(&account),
+                    Signal::Points => our_point_books(&account),
                 })
             }
-            Child::Upstream { peer, metrics } => Ok(upstream_books(&peer.metrics(*metrics).await?)),
+            Child::Upstream { peer, metrics } => {
+                let page = peer.metrics(*metrics).await?;
+                Ok(match self.signal {
+                    Signal::Spans => upstream_books(&page),
+                    Signal::Points => upstream_point_books(&page),
+                })
+            }
         }
     }
 
@@ -364,6 +394,43 @@ impl Collector {
             bail!("it ended with {status}:\n{}", process.log_tail(10));
         }
         Ok(())
+    }
+}
+
+fn our_books(account: &Account) -> Books {
+    Books {
+        received: account.sum("tracepipe_spans_accepted"),
+        refused: account.sum("tracepipe_requests_refused"),
+        lost: account.sum("tracepipe_spans_lost")
+            + account.sum("tracepipe_spans_rejected")
+            + account.sum("tracepipe_exporter_spans_lost"),
+        kept: account.sum("tracepipe_spans_kept"),
+        decided_or_inside: account.spans_inside(),
+    }
+}
+
+fn our_point_books(account: &Account) -> Books {
+    Books {
+        received: account.sum("tracepipe_metric_points_accepted"),
+        refused: account.sum("tracepipe_metric_requests_refused"),
+        lost: account.sum("tracepipe_metric_points_lost")
+            + account.sum("tracepipe_exporter_metric_points_dropped")
+            + account.sum("tracepipe_exporter_metric_points_lost")
+            + account.sum("tracepipe_exporter_samples_lost"),
+        kept: account.sum("tracepipe_exporter_metric_points_exported"),
+        decided_or_inside: account.metrics_inside(),
+    }
+}
+
+fn upstream_point_books(page: &Metrics) -> Books {
+    let sum = |name: &str| page.sum(name) as u64;
+    Books {
+        received: sum("otelcol_receiver_accepted_metric_points"),
+        refused: sum("otelcol_receiver_refused_metric_points"),
+        lost: sum("otelcol_exporter_send_failed_metric_points")
+            + sum("otelcol_exporter_enqueue_failed_metric_points"),
+        kept: sum("otelcol_exporter_sent_metric_points"),
+        decided_or_inside: 0,
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::bench::link::{Answer, Link};
@@ -35,11 +36,23 @@ impl Record {
     }
 }
 
+/// The requests of a load.
+pub trait Requests {
+    /// Bytes of each, before compression; of some of several sizes, the most.
+    fn bytes_per_request(&self) -> usize;
+
+    /// Request `number` at the wall-clock time `unix_nano`.
+    ///
+    /// # Errors
+    /// When it cannot be compressed.
+    fn request(&self, number: u64, unix_nano: u64) -> std::io::Result<Bytes>;
+}
+
 /// What one generator sends.
 #[derive(Debug)]
-pub struct Lane {
+pub struct Lane<P = Payload> {
     /// What.
-    pub payload: Payload,
+    pub payload: P,
     /// When, from `start`.
     pub plan: Plan,
     /// When the plan begins, from the run's epoch.
@@ -101,8 +114,8 @@ impl Records {
 ///
 /// # Errors
 /// When the alarm does not work or a request cannot be made.
-pub async fn run(
-    lane: &Lane,
+pub async fn run<P: Requests>(
+    lane: &Lane<P>,
     links: &[Link],
     epoch: Instant,
     records: &Records,

@@ -279,7 +279,7 @@ fn messages(bytes: &[u8], number: u32) -> impl Iterator<Item = Result<&[u8], Mal
 #[cfg(test)]
 mod tests {
     use super::{Counts, Ledger, Verdict};
-    use crate::bench::generator::Record;
+    use crate::bench::generator::{Record, Requests};
     use crate::bench::link::Answer;
     use crate::bench::payload::{Checker, Coding, Form, Payload, fate};
     use crate::wire::Reader;

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::bench::payload::Coding;
 use crate::load::{self, Outcome, Protocol, Sender, Target};
-use crate::otlp_sink::EXPORT_PATH;
+use crate::otlp_sink::{EXPORT_PATH, METRICS_EXPORT_PATH};
 use crate::workload::Encoding;
 
 /// An answer later than this is none.
@@ -74,6 +74,18 @@ impl Link {
             anyhow::ensure!(coding == Coding::Plain, "HTTP is measured without compression");
             return Ok(Self::Http(Arc::new(Sender::new(Target::http(address))?)));
         }
+        Self::open_grpc(address, EXPORT_PATH, coding).await
+    }
+
+    /// Connects by gRPC, for requests with metrics, not compressed.
+    ///
+    /// # Errors
+    /// As [`Link::open`].
+    pub async fn of_metrics(address: SocketAddr) -> anyhow::Result<Self> {
+        Self::open_grpc(address, METRICS_EXPORT_PATH, Coding::Plain).await
+    }
+
+    async fn open_grpc(address: SocketAddr, path: &str, coding: Coding) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await.context("connecting")?;
         stream.set_nodelay(true)?;
         let (requests, connection) = h2::client::handshake(stream).await?;
@@ -83,7 +95,7 @@ impl Link {
         });
         Ok(Self::Grpc {
             requests,
-            uri: format!("http://{address}{EXPORT_PATH}").parse()?,
+            uri: format!("http://{address}{path}").parse()?,
             coding,
             connection,
         })

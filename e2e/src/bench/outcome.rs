@@ -53,7 +53,7 @@ impl Outcome {
     pub(crate) fn cost(&mut self, window: &Window, spans_per_request: u64) -> anyhow::Result<()> {
         let (first, last) = (&window.first, &window.last);
         let spans = last.received.saturating_sub(first.received);
-        anyhow::ensure!(spans > 0, "the collector received no span while it was measured");
+        anyhow::ensure!(spans > 0, "the collector received nothing while it was measured");
         let wall = last.at.saturating_duration_since(first.at).as_secs_f64();
         let cpu = last.cpu.saturating_sub(first.cpu).as_secs_f64();
         let generator = last

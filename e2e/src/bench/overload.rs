@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::bench::arm::{Arm, Bench, Books};
 use crate::bench::ceiling::{self, Search};
 use crate::bench::cgroup::CpuQuota;
-use crate::bench::generator::{self, Record, Records};
+use crate::bench::generator::{self, Record, Records, Requests};
 use crate::bench::link::Answer;
 use crate::bench::machine::Busy;
 use crate::bench::outcome::{Answers, GENERATOR_SHARE_MAX, MIB, Outcome, delivery_losses};

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use crate::bench::generator::Requests;
 use crate::bench::ids::Ids;
 use crate::grpc;
 use crate::rng::Rng;
@@ -12,7 +13,7 @@ use crate::wire::{Field, Reader};
 use crate::workload::{self, Fate, Mix, Patch, SPANS_PER_TRACE, Template};
 
 /// Bytes before a gRPC message: a flag and its length.
-const GRPC_PREFIX: usize = 5;
+pub(crate) const GRPC_PREFIX: usize = 5;
 /// Spans of a giant trace in each of its requests.
 pub const GIANT_SPANS_PER_REQUEST: u32 = 200;
 /// What our collector adds to a span that it keeps.
@@ -123,36 +124,6 @@ impl Payload {
         }
     }
 
-    /// Bytes of each request before compression.
-    pub fn bytes_per_request(&self) -> usize {
-        self.template.bytes().len()
-    }
-
-    /// Request `number` at the wall-clock time `unix_nano`: its traces end just then.
-    ///
-    /// # Errors
-    /// When it cannot be compressed.
-    pub fn request(&self, number: u64, unix_nano: u64) -> std::io::Result<Bytes> {
-        let prefix = if self.form.grpc { GRPC_PREFIX } else { 0 };
-        let mut loan = self.lend(prefix);
-        if let Some(message) = loan.bytes.get_mut(prefix..) {
-            self.stamp(message, number, unix_nano);
-        }
-        let plain = loan.bytes.get(prefix..).unwrap_or_default();
-        let coded = match self.form.coding {
-            Coding::Plain => return Ok(Bytes::from_owner(loan)),
-            Coding::Gzip => grpc::gzip(plain)?,
-            Coding::Zstd => zstd::bulk::compress(plain, zstd::DEFAULT_COMPRESSION_LEVEL)?,
-        };
-        Ok(if self.form.grpc {
-            let mut framed = grpc_prefix(1, coded.len()).to_vec();
-            framed.extend_from_slice(&coded);
-            framed.into()
-        } else {
-            coded.into()
-        })
-    }
-
     /// A buffer of the template, patched before or new.
     fn lend(&self, prefix: usize) -> Loan {
         let used = {
@@ -196,6 +167,34 @@ impl Payload {
             let (trace, fate) = fates.get(trace as usize)?;
             Some(plain_patch(&self.ids, (*trace, span), fate, unix_nano))
         });
+    }
+}
+
+impl Requests for Payload {
+    fn bytes_per_request(&self) -> usize {
+        self.template.bytes().len()
+    }
+
+    /// Its traces end just then.
+    fn request(&self, number: u64, unix_nano: u64) -> std::io::Result<Bytes> {
+        let prefix = if self.form.grpc { GRPC_PREFIX } else { 0 };
+        let mut loan = self.lend(prefix);
+        if let Some(message) = loan.bytes.get_mut(prefix..) {
+            self.stamp(message, number, unix_nano);
+        }
+        let plain = loan.bytes.get(prefix..).unwrap_or_default();
+        let coded = match self.form.coding {
+            Coding::Plain => return Ok(Bytes::from_owner(loan)),
+            Coding::Gzip => grpc::gzip(plain)?,
+            Coding::Zstd => zstd::bulk::compress(plain, zstd::DEFAULT_COMPRESSION_LEVEL)?,
+        };
+        Ok(if self.form.grpc {
+            let mut framed = grpc_prefix(1, coded.len()).to_vec();
+            framed.extend_from_slice(&coded);
+            framed.into()
+        } else {
+            coded.into()
+        })
     }
 }
 
@@ -269,7 +268,7 @@ fn is_policy(more: &[u8]) -> bool {
     fields.next().is_none() && key == Some(Ok((1, Field::Bytes(POLICY_ATTRIBUTE))))
 }
 
-fn grpc_prefix(flag: u8, length: usize) -> [u8; GRPC_PREFIX] {
+pub(crate) fn grpc_prefix(flag: u8, length: usize) -> [u8; GRPC_PREFIX] {
     let [a, b, c, d] = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
     [flag, a, b, c, d]
 }
@@ -277,6 +276,7 @@ fn grpc_prefix(flag: u8, length: usize) -> [u8; GRPC_PREFIX] {
 #[cfg(test)]
 mod tests {
     use super::{Checker, Coding, Form, GRPC_PREFIX, POLICY_ATTRIBUTE, Payload, fate, grpc_prefix};
+    use crate::bench::generator::Requests;
     use crate::wire::{Field, Reader, Writer};
 
     const NOW: u64 = 1_795_236_000_000_000_000;

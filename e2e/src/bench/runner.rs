@@ -6,7 +6,7 @@ use crate::bench::arm::{Arm, Bench};
 use crate::bench::cgroup::CpuQuota;
 use crate::bench::outcome::Outcome;
 use crate::bench::scenario::{Depth, Scenario, Work};
-use crate::bench::{ceiling, idle, overload, steady, xray};
+use crate::bench::{ceiling, idle, metrics, overload, steady, xray};
 
 /// One run of one collector.
 #[derive(Debug, Clone)]
@@ -66,6 +66,7 @@ pub async fn run(
         | Work::Idle { .. }
         | Work::Ceiling { .. }
         | Work::Script(_)
+        | Work::Metrics { .. }
         | Work::Overload { .. } => &bench.upstream,
     };
     let both = upstream.is_some() && !scenario.ours_alone;
@@ -107,6 +108,7 @@ fn left_out(scenario: &Scenario, work: &Work, depth: Depth) -> Option<String> {
         Work::Idle { .. }
         | Work::Ceiling { .. }
         | Work::Script(_)
+        | Work::Metrics { .. }
         | Work::XrayCost { .. }
         | Work::XrayThrottled { .. } => None,
     };
@@ -142,6 +144,16 @@ async fn one(bench: &Bench, arm: Arm, work: &Work, depth: Depth) -> anyhow::Resu
         Work::XrayCost { setup, load } => {
             let timing = depth.xray_timing(setup.decision_wait);
             Box::pin(xray::cost::run(bench, arm, setup, load, timing)).await
+        }
+        Work::Metrics { setup, load } => {
+            Box::pin(metrics::cost::run(
+                bench,
+                arm,
+                *setup,
+                load,
+                depth.metrics_timing(),
+            ))
+            .await
         }
         Work::XrayThrottled { setup, load, storm } => {
             Box::pin(xray::throttled::run(bench, arm, setup, load, *storm)).await
@@ -196,6 +208,10 @@ fn write_run(out: &mut impl Write, run: &Run) -> std::io::Result<()> {
         ("documents_lost", "", " documents lost"),
         ("clear_after_s", "clear after ", " s"),
         ("cpu_us_per_span", "", " us/span"),
+        ("cpu_us_per_point", "", " us/point"),
+        ("points_per_s", "", " points/s"),
+        ("samples_per_request", "", " samples/request"),
+        ("bytes_per_sample", "", " bytes/sample"),
         ("spans_per_s", "", " spans/s"),
         ("rss_peak_mib", "peak ", " MiB"),
         ("rss_idle_mib", "idle ", " MiB"),

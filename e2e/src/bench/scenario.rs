@@ -1,11 +1,14 @@
-//! What is measured, as data. The numbers are those of the performance plan: B1, B4 to B10, B12 to B16, B19, B20.
+//! What is measured, as data. The numbers are those of the performance plan: B1, B4 to B10, B12 to B16, B19, B20;
+//! M1 to M3 are of data points.
 
+mod metrics;
 mod parts;
 mod table;
 
 use std::time::Duration;
 
 use crate::bench::ceiling::Search;
+use crate::bench::metrics::setup::{MetricsLoad, MetricsSetup};
 use crate::bench::overload::Overload;
 use crate::bench::setup::Setup;
 use crate::bench::steady::{Load, Timing};
@@ -89,6 +92,13 @@ pub enum Work {
         /// When.
         storm: Storm,
     },
+    /// The CPU of the way of data points to remote write.
+    Metrics {
+        /// The configuration.
+        setup: MetricsSetup,
+        /// The load.
+        load: MetricsLoad,
+    },
     /// A program of this project that measures on its own, from the project's root.
     Script(&'static str),
     /// Three times the highest rate.
@@ -171,6 +181,10 @@ impl Work {
                 load: Load { rate, ..load },
                 storm,
             },
+            Self::Metrics { setup, load } => Self::Metrics {
+                setup,
+                load: MetricsLoad { rate, ..load },
+            },
             Self::Idle { .. } | Self::Ceiling { .. } | Self::Overload { .. } | Self::Script(_) => self,
         }
     }
@@ -229,6 +243,7 @@ impl Work {
             Self::Steady { .. }
             | Self::Idle { .. }
             | Self::Script(_)
+            | Self::Metrics { .. }
             | Self::XrayCost { .. }
             | Self::XrayThrottled { .. } => self,
         }
@@ -256,6 +271,18 @@ impl Depth {
         Timing {
             warm_up: decision_wait + Duration::from_secs(2),
             measure: Duration::from_secs(if self == Self::Full { 60 } else { 15 }),
+        }
+    }
+
+    /// How long a run with data points lasts.
+    pub fn metrics_timing(self) -> Timing {
+        let (warm_up, measure) = match self {
+            Self::Short => (4, 15),
+            Self::Full => (30, 60),
+        };
+        Timing {
+            warm_up: Duration::from_secs(warm_up),
+            measure: Duration::from_secs(measure),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::metrics::{DELTA, HISTOGRAMS, MIX, SUMS};
 use super::parts::{
     BASE, CPU, CPU_HOLD, CPU_LABEL, MEMORY_HOLD, NO_BOUNDS, OVERLOAD_FIGURES, QUICK_BATCH, ROOMY, RSS,
     RSS_LABEL, RSS_ONLY, STANDARD, XRAY_FIGURES, figure, gate, goal, overload, steady, with_policies, xray,
@@ -467,4 +468,8 @@ pub const SCENARIOS: &[Scenario] = &[
         ours_alone: true,
         ..BASE
     },
+    MIX,
+    DELTA,
+    SUMS,
+    HISTOGRAMS,
 ];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::bench::arm::{Arm, Bench, Collector, Launch, go_environment};
+use crate::bench::arm::{Arm, Bench, Collector, Launch, Signal, go_environment};
 use crate::bench::ledger::{Ledger, Verdict};
 use crate::bench::payload;
 use crate::bench::setup::{Places, SEED_LIMITER};
@@ -154,6 +154,8 @@ impl XraySetup {
             places,
             yaml: self.yaml(&places, way),
             env,
+            settings: &[],
+            signal: Signal::Spans,
             cgroup: None,
         };
         bench.launch(arm, launch).await
