@@ -135,6 +135,13 @@ impl LabelSet {
         self.labels.is_empty()
     }
 
+    /// Whether a label has this name.
+    pub(crate) fn has(&self, name: &[u8]) -> bool {
+        self.labels
+            .binary_search_by(|label| label.name(&self.text).cmp(name))
+            .is_ok()
+    }
+
     /// Bytes that it takes in memory, roughly.
     pub(crate) fn weight(&self) -> usize {
         self.text.len() + self.labels.len() * size_of::<Span>()

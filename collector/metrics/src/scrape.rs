@@ -37,7 +37,7 @@ use tracepipe_config::PrometheusSettings;
 
 use crate::account::{DropReason, Translated, UnixMillis};
 use crate::identity::{Identities, Identity};
-use crate::limits::FUTURE_MS_MAX;
+use crate::limits::{FUTURE_MS_MAX, POINT_LABELS_BYTES_MAX};
 use crate::recent::Recent;
 use crate::rules::Rules;
 use crate::time::millis;
@@ -259,9 +259,7 @@ impl Registry {
     ) -> Result<Found, DropReason> {
         let name = stream.name(&self.rules)?;
         let labels = stream.labels(point, &self.rules, &mut done.labels_dropped);
-        if name.len() + labels.len() > LABELS_BYTES_MAX {
-            return Err(DropReason::LabelsTooLarge);
-        }
+        check_length(name.len() + labels.len(), point.sample.as_ref())?;
         let family = self.families.get(name);
         match family.and_then(|family| family.series.get(labels.as_slice()).copied()) {
             Some(place) => {
@@ -282,6 +280,7 @@ impl Registry {
         let Some(series) = self.series.get_mut(place) else {
             return Ok(());
         };
+        check_length(series.family.len() + series.labels.len(), Some(sample))?;
         series.admit(sample)?;
         let before = series.bytes();
         series.update(sample, now, done);
@@ -386,6 +385,15 @@ impl Registry {
             ..self.held
         }
     }
+}
+
+/// Whether labels of so many bytes, name included, may stand in each line of a point.
+fn check_length(labels: usize, sample: Option<&Sample<'_>>) -> Result<(), DropReason> {
+    let lines = sample.map_or(1, |sample| sample.reading.lines());
+    if labels > LABELS_BYTES_MAX || labels.saturating_mul(lines) > POINT_LABELS_BYTES_MAX {
+        return Err(DropReason::LabelsTooLarge);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

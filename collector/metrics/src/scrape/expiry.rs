@@ -14,21 +14,17 @@ impl Registry {
         now.0.saturating_sub(series.updated.0) > self.expiration_ms
     }
 
-    /// Forgets a family of which all series have expired; false if one has not.
+    /// Forgets a family of which all series have expired; false if one has not. Those before that one are forgotten too, so
+    /// that asking again, as each point of another type does, costs nothing.
     pub(super) fn forget_expired_family(&mut self, name: &[u8], now: UnixMillis) -> bool {
-        let Some(family) = self.families.get(name) else {
-            return false;
-        };
-        let places: Vec<Place> = family.series.values().copied().collect();
-        let is_expired = |place: &Place| {
-            self.series
-                .get(*place)
-                .is_none_or(|series| self.is_expired(series, now))
-        };
-        if !places.iter().all(is_expired) {
-            return false;
-        }
-        for place in places {
+        while let Some(place) = self.families.first_place(name) {
+            if self
+                .series
+                .get(place)
+                .is_some_and(|series| !self.is_expired(series, now))
+            {
+                return false;
+            }
             self.held.expired += 1;
             self.remove(place);
         }

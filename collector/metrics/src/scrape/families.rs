@@ -109,6 +109,12 @@ impl Families {
         self.by_name.get_mut(name)
     }
 
+    /// Where the first series of a family is; none if there is no such family.
+    pub(super) fn first_place(&self, name: &[u8]) -> Option<Place> {
+        let (_, place) = self.by_name.get(name)?.series.first_key_value()?;
+        Some(*place)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_name.len()
     }

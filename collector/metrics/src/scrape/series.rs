@@ -289,6 +289,21 @@ impl Sample<'_> {
     };
 }
 
+// === impl Reading ===
+
+impl Reading<'_> {
+    /// The lines that it becomes, at most.
+    pub(super) fn lines(&self) -> usize {
+        match self {
+            Self::Number(_) => 1,
+            // With `+Inf`, the sum and the count.
+            Self::Explicit { bounds, .. } => bounds.len() + 3,
+            Self::Exponential { .. } => 3,
+            Self::Summary { quantiles, .. } => quantiles.len() + 2,
+        }
+    }
+}
+
 // === impl Value ===
 
 impl Value {

@@ -14,6 +14,7 @@ use super::series::Exemplar;
 /// the label is left out. `__name__` always is: a metric has one name.
 pub(super) fn put_labels(labels: &LabelSet, taken: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
+    let mut changed = Vec::new();
     for (name, value) in labels.iter() {
         let prefix: &[u8] = if name == b"__name__" {
             continue;
@@ -24,8 +25,13 @@ pub(super) fn put_labels(labels: &LabelSet, taken: &[u8], out: &mut Vec<u8>) {
         } else {
             b""
         };
-        if !prefix.is_empty() && labels.iter().any(|(other, _)| is_joined(other, prefix, name)) {
-            continue;
+        if !prefix.is_empty() {
+            changed.clear();
+            changed.extend_from_slice(prefix);
+            changed.extend_from_slice(name);
+            if labels.has(&changed) {
+                continue;
+            }
         }
         if out.len() > start {
             out.push(b',');
@@ -36,10 +42,6 @@ pub(super) fn put_labels(labels: &LabelSet, taken: &[u8], out: &mut Vec<u8>) {
         put_escaped(value, true, out);
         out.push(b'"');
     }
-}
-
-fn is_joined(text: &[u8], first: &[u8], second: &[u8]) -> bool {
-    text.strip_prefix(first) == Some(second)
 }
 
 /// With `\\` and `\n`, and `\"` where quotes end the text.

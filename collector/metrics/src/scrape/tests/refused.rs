@@ -217,3 +217,59 @@ fn labels_that_nobody_reads_are_dropped() {
     assert_eq!(counts(&done), (1, vec![("labels_too_large", 1)]));
     assert!(page.len() > LABELS_BYTES_MAX - 100);
 }
+
+#[test]
+fn a_histogram_that_would_be_megabytes_of_labels_is_dropped() {
+    let mut registry = registry();
+    let point = |time, buckets: u32| {
+        let bounds: Vec<f64> = (1..buckets).map(f64::from).collect();
+        otlp::HistogramDataPoint {
+            attributes: attributes(&[("long", &"x".repeat(20_000))]),
+            ..histogram_point(time, &bounds, &vec![1; bounds.len() + 1], 1.0)
+        }
+    };
+    let (done, _) = applied(
+        &mut registry,
+        vec![histogram("h", CUMULATIVE, vec![point(0, 80), point(1, 120)])],
+        later(1),
+    );
+    assert_eq!(counts(&done), (1, vec![("labels_too_large", 1)]));
+    let (done, _) = applied(
+        &mut registry,
+        vec![histogram("i", CUMULATIVE, vec![point(0, 120)])],
+        later(1),
+    );
+    assert_eq!(counts(&done), (0, vec![("labels_too_large", 1)]));
+}
+
+/// Only so that it ends: with a walk over all series of the name for each point it would take minutes.
+#[test]
+fn points_of_another_type_cost_the_same_however_many_series_have_the_name() {
+    let mut settings = settings();
+    settings.translation.strategy = tracepipe_config::TranslationStrategy::UnderscoreEscapingWithoutSuffixes;
+    settings.max_series = 40_000;
+    let mut registry = Registry::new(&settings);
+    let series = (0..40_000).map(|n| number(0, 1.0, &[("n", &n.to_string())]));
+    registry.apply(&request(&[], vec![gauge("x", series.collect())]), NOW);
+    let points = vec![number(0, 1.0, &[]); 100_000];
+    // All but the last of them have expired.
+    let last = number(600, 1.0, &[("n", "9999")]);
+    let metrics = vec![gauge("x", vec![last]), counter("x", CUMULATIVE, points)];
+    let done = registry.apply(&request(&[], metrics), later(600));
+    assert_eq!(counts(&done), (1, vec![("type_collision", 100_000)]));
+    assert_eq!(
+        text(&registry, Format::Text, later(600)),
+        "# TYPE x gauge\nx{n=\"9999\"} 1\n"
+    );
+}
+
+/// As the one before.
+#[test]
+fn names_that_are_changed_cost_the_same_however_many_there_are() {
+    let keys: Vec<String> = (0..20_000).map(|n| format!("__k{n:05}__")).collect();
+    let pairs: Vec<_> = keys.iter().map(|key| (key.as_str(), "v")).collect();
+    let long = number(0, 1.0, &pairs);
+    let mut registry = registry();
+    let (done, _) = applied(&mut registry, vec![gauge("g", vec![long; 20])], NOW);
+    assert_eq!(counts(&done), (0, vec![("labels_too_large", 20)]));
+}
