@@ -181,8 +181,11 @@ mod tests {
     /// The fault behind this one, in an order that has them all.
     fn next_fault(fault: &Fault) -> Option<Fault> {
         match fault {
-            Fault::Timeout => Some(Fault::Connection(String::new())),
-            Fault::Connection(_) => Some(Fault::Credentials(String::new())),
+            Fault::Timeout { .. } => Some(Fault::Connection {
+                cause: String::new(),
+                is_out: false,
+            }),
+            Fault::Connection { .. } => Some(Fault::Credentials(String::new())),
             Fault::Credentials(_) => None,
         }
     }
@@ -206,7 +209,7 @@ mod tests {
                 hear(&|account| account.answered(status, code, verdict));
             }
         }
-        let mut fault = Some(Fault::Timeout);
+        let mut fault = Some(Fault::Timeout { is_out: false });
         while let Some(this) = fault {
             hear(&|account| account.fail(this.label(), ""));
             fault = next_fault(&this);

@@ -153,7 +153,9 @@ impl Parts {
 
     /// The last part was refused for what is in it, or because the receiver has it. Gives it back when it is given up.
     pub(super) fn wrong(&mut self, part: Part, is_known: bool) -> Option<Part> {
-        if self.is_over(is_known) || !self.may_halve || part.series.len() <= 1 {
+        // What the receiver has of it only halves can tell.
+        let may_halve = self.may_halve || is_known;
+        if self.is_over(is_known) || !may_halve || part.series.len() <= 1 {
             return Some(part);
         }
         let first = self.halve(part);

@@ -172,9 +172,10 @@ impl Reject {
             .map_or(Self::Other, |(_, reject)| reject)
     }
 
-    /// It is said of samples, too, that the receiver has already: of a request whose answer was lost on the way.
+    /// It is said of samples, too, that the receiver has already: of a request whose answer was lost on the way. Not that
+    /// they are too old: that says nothing about which the receiver has.
     pub(super) fn may_mean_written(self) -> bool {
-        matches!(self, Self::OutOfOrder | Self::DuplicateTimestamp | Self::TooOld)
+        matches!(self, Self::OutOfOrder | Self::DuplicateTimestamp)
     }
 
     fn label(self) -> &'static str {

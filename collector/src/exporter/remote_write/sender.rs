@@ -396,8 +396,7 @@ impl Sender {
 fn outcome_is_unknown(outcome: &Result<(Answer, Verdict), Fault>) -> bool {
     match outcome {
         Ok((answer, _)) => answer.status >= 500 || answer.status == 408,
-        Err(Fault::Timeout | Fault::Connection(_)) => true,
-        Err(Fault::Credentials(_)) => false,
+        Err(fault) => fault.is_out(),
     }
 }
 

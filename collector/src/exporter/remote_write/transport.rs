@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
+use aws_smithy_runtime_api::client::connection::{CaptureSmithyConnection, ConnectionMetadata};
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -70,9 +70,17 @@ pub(super) struct Answer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fault {
     /// It did not come in time.
-    Timeout,
-    /// No connection, or one that broke; why.
-    Connection(String),
+    Timeout {
+        /// The request had begun to go out: the receiver may have it.
+        is_out: bool,
+    },
+    /// No connection, or one that broke.
+    Connection {
+        /// Why.
+        cause: String,
+        /// As of a timeout.
+        is_out: bool,
+    },
     /// There are no credentials to sign with; why.
     Credentials(String),
 }
@@ -123,20 +131,23 @@ impl Transport {
             signed = Some((signer, time));
         }
         let request = request.map(|()| SdkBody::from(body));
-        let mut request = HttpRequest::try_from(request).map_err(|error| connection_fault(&error))?;
+        let mut request = HttpRequest::try_from(request).map_err(|error| connection_fault(&error, false))?;
         let connection = CaptureSmithyConnection::new();
         request.add_extension(connection.clone());
         let answer = tokio::time::timeout(self.timeout, self.exchange(request)).await;
+        // A request gets its connection when that is there, its proxy and its TLS included.
+        let is_out = || connection.get().is_some();
         let mut answer = match answer {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) if error.is_timeout() => return Err(Fault::Timeout),
-            Ok(Err(error)) => return Err(connection_fault(&error)),
+            Ok(Err(error)) if error.is_timeout() => return Err(Fault::Timeout { is_out: is_out() }),
+            Ok(Err(error)) => return Err(connection_fault(&error, is_out())),
             Err(_elapsed) => {
+                let connection = connection.get();
                 // A connection that others share may be dead without telling.
-                if let Some(connection) = connection.get() {
-                    connection.poison();
-                }
-                return Err(Fault::Timeout);
+                connection.iter().for_each(ConnectionMetadata::poison);
+                return Err(Fault::Timeout {
+                    is_out: connection.is_some(),
+                });
             }
         };
         if let (Some((signer, time)), Some(date)) = (signed, answer.date) {
@@ -220,22 +231,33 @@ fn headers(settings: &RemoteWriteSettings) -> anyhow::Result<HeaderMap> {
 
 /// What went wrong: a name that is not known, a certificate that is not trusted. It speaks of addresses, never of what
 /// was sent.
-fn connection_fault(error: &(dyn Error + 'static)) -> Fault {
+fn connection_fault(error: &(dyn Error + 'static), is_out: bool) -> Fault {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    Fault::Connection(innermost.to_string())
+    Fault::Connection {
+        cause: innermost.to_string(),
+        is_out,
+    }
 }
 
 // === impl Fault ===
 
 impl Fault {
+    /// The receiver may have taken the request.
+    pub(super) fn is_out(&self) -> bool {
+        match self {
+            Self::Timeout { is_out } | Self::Connection { is_out, .. } => *is_out,
+            Self::Credentials(_) => false,
+        }
+    }
+
     /// As the account counts it.
     pub(super) fn ended(&self) -> Ended {
         match self {
-            Self::Timeout => Ended::Timeout,
-            Self::Connection(_) => Ended::Connection,
+            Self::Timeout { .. } => Ended::Timeout,
+            Self::Connection { .. } => Ended::Connection,
             Self::Credentials(_) => Ended::Credentials,
         }
     }
@@ -243,8 +265,8 @@ impl Fault {
     /// The label of the failure in metrics.
     pub(super) fn label(&self) -> &'static str {
         match self {
-            Self::Timeout => "timeout",
-            Self::Connection(_) => "connection",
+            Self::Timeout { .. } => "timeout",
+            Self::Connection { .. } => "connection",
             Self::Credentials(_) => "credentials",
         }
     }
@@ -252,8 +274,8 @@ impl Fault {
     /// More about it, for the log.
     pub(super) fn cause(&self) -> Option<&str> {
         match self {
-            Self::Timeout => None,
-            Self::Connection(cause) | Self::Credentials(cause) => Some(cause),
+            Self::Timeout { .. } => None,
+            Self::Connection { cause, .. } | Self::Credentials(cause) => Some(cause),
         }
     }
 }

@@ -153,6 +153,22 @@ fn without_halving_a_wrong_sample_costs_its_request() {
 }
 
 #[test]
+fn what_the_receiver_may_have_is_looked_for_in_halves_even_without_halving() {
+    // The receiver has another sample of the time of the first; of the rest it has nothing.
+    let mut parts = Parts::new((0..100).map(sample).collect(), false);
+    let (mut known, mut written) = (Vec::new(), 0);
+    while let Some(part) = parts.next(u64::MAX) {
+        if numbers(&part).contains(&0) {
+            known.extend(parts.wrong(part, true).iter().flat_map(numbers));
+        } else {
+            parts.taken();
+            written += part.samples();
+        }
+    }
+    assert_eq!((known, written), (vec![0], 99));
+}
+
+#[test]
 fn what_the_receiver_has_already_does_not_end_the_search_for_what_is_wrong() {
     // The first half is there, and is refused because later samples are; in the second one is wrong.
     let mut parts = Parts::new((0..2000).map(sample).collect(), true);

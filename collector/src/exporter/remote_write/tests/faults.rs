@@ -352,6 +352,41 @@ fn a_sample_of_which_the_answer_was_lost_is_written_and_not_lost() {
     });
 }
 
+/// What is lost when a first attempt fails so, and the receiver then says this of each sample.
+fn lost_after(first: Answer, said: &'static str) -> BTreeMap<&'static str, u64> {
+    let mut lost = BTreeMap::new();
+    story(|| async {
+        let mut world = World::with(
+            |settings| settings.shards = 1,
+            move |_, request| match request.number {
+                0 => first.clone(),
+                _ => Answer::Full(400, Vec::new(), said),
+            },
+        );
+        world.push(10);
+        let account = world.settle().await;
+        assert_eq!(account.presumed_written, 0);
+        lost = account.lost;
+    });
+    lost
+}
+
+#[test]
+fn a_sample_of_a_request_that_never_went_out_is_lost_when_it_is_refused() {
+    for said in ["out of order sample", "duplicate sample for timestamp"] {
+        let lost = lost_after(Answer::Refuse, said);
+        assert_eq!(lost.values().sum::<u64>(), 10, "{said}: {lost:?}");
+    }
+}
+
+#[test]
+fn a_sample_that_is_too_old_is_lost_whatever_became_of_the_first_attempt() {
+    for said in ["greater_than_max_sample_age", "out of bounds", "too old sample"] {
+        let lost = lost_after(Answer::Hang, said);
+        assert_eq!(lost, BTreeMap::from([("rejected_too_old", 10)]), "{said}");
+    }
+}
+
 #[test]
 fn a_panic_costs_its_request_alone() {
     story(|| async {

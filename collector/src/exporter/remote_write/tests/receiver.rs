@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use aws_smithy_runtime_api::client::connection::{CaptureSmithyConnection, ConnectionMetadata};
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -216,6 +217,18 @@ impl Receiver {
             seen.requests.push(got.clone());
         }
         let answer = (self.script.lock().unwrap())(got.at, &got);
+        if !matches!(answer, Answer::Refuse)
+            && let Some(connection) = request.extension::<CaptureSmithyConnection>()
+        {
+            connection.set_connection_retriever(|| {
+                Some(
+                    ConnectionMetadata::builder()
+                        .proxied(false)
+                        .poison_fn(|| ())
+                        .build(),
+                )
+            });
+        }
         let broken = || ConnectorError::io(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into());
         match answer {
             Answer::Take => Ok(match self.seen().store(&message) {

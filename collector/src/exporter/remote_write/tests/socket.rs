@@ -87,20 +87,34 @@ async fn a_connection_that_breaks_or_is_refused_is_a_fault_that_says_why() {
         request(&mut socket).await;
     });
     let broken = transport.send(Bytes::from_static(b"body")).await.unwrap_err();
-    assert!(matches!(broken, Fault::Connection(_)), "{broken:?}");
+    assert!(matches!(broken, Fault::Connection { .. }), "{broken:?}");
+    assert!(broken.is_out(), "the receiver had it: {broken:?}");
     server.await.unwrap();
     // Nobody listens any more.
     let refused = transport.send(Bytes::from_static(b"body")).await.unwrap_err();
     assert!(
-        matches!(&refused, Fault::Connection(cause) if cause.contains("refused")),
+        refused.cause().is_some_and(|cause| cause.contains("refused")),
         "{refused:?}"
     );
+    assert!(!refused.is_out(), "nobody can have it: {refused:?}");
+}
+
+#[tokio::test]
+async fn nobody_has_what_waits_for_the_handshake_of_tls() {
+    let (listener, transport) = listen(|settings| {
+        settings.endpoint = settings.endpoint.replace("http://", "https://");
+        settings.timeout = Duration::from_millis(200);
+    })
+    .await;
+    let late = transport.send(Bytes::from_static(b"body")).await.unwrap_err();
+    assert_eq!(late, Fault::Timeout { is_out: false });
+    drop(listener);
 }
 
 #[tokio::test]
 async fn an_answer_that_does_not_come_is_a_timeout() {
-    let (listener, transport) = listen(|settings| settings.timeout = Duration::from_millis(50)).await;
+    let (listener, transport) = listen(|settings| settings.timeout = seconds(1)).await;
     let late = transport.send(Bytes::from_static(b"body")).await.unwrap_err();
-    assert_eq!(late, Fault::Timeout);
+    assert_eq!(late, Fault::Timeout { is_out: true }, "the receiver may have it");
     drop(listener);
 }
