@@ -1,7 +1,8 @@
 //! Why samples are lost: one reason each, out of a closed list.
 //!
-//! What a receiver says about a request that it refuses is text for people. It decides nothing here (remote write 1.0:
-//! a sender must not interpret it); it only names the reason under which the samples are counted.
+//! What a receiver says about a request that it refuses is text for people. It does not decide what is sent again (remote
+//! write 1.0: a sender must not interpret it): it names the reason under which the samples are counted, and of a sample
+//! that was refused alone whether the next one of its series would be.
 
 /// Why samples were given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,6 +177,41 @@ impl Reject {
     /// they are too old: that says nothing about which the receiver has.
     pub(super) fn may_mean_written(self) -> bool {
         matches!(self, Self::OutOfOrder | Self::DuplicateTimestamp)
+    }
+
+    /// It is said of what a series is called: it will be said of every sample that it has.
+    pub(super) fn is_of_labels(self) -> bool {
+        match self {
+            Self::LabelValueTooLong
+            | Self::LabelNameTooLong
+            | Self::TooManyLabels
+            | Self::MissingMetricName
+            | Self::MetricNameInvalid
+            | Self::LabelInvalid
+            | Self::DuplicateLabelNames
+            | Self::LabelsNotSorted => true,
+            Self::OutOfOrder
+            | Self::OutOfOrderRateLimit
+            | Self::DuplicateTimestamp
+            | Self::TooOld
+            | Self::TooNew
+            | Self::SeriesLimit
+            | Self::MetricSeriesLimit
+            | Self::RateLimited
+            | Self::HistogramSchema
+            | Self::HistogramBuckets
+            | Self::HistogramSize
+            | Self::HistogramRateLimited
+            | Self::HistogramSeriesLimit
+            | Self::HistogramInvalid
+            | Self::Other => false,
+        }
+    }
+
+    /// It is said of all native histograms of a series: ours do not contradict themselves, so the receiver takes none, or
+    /// none of this resolution.
+    pub(super) fn is_of_histograms(self) -> bool {
+        matches!(self, Self::HistogramSchema | Self::HistogramInvalid)
     }
 
     fn label(self) -> &'static str {

@@ -8,26 +8,29 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use tracepipe_config::{RemoteWriteSettings, RetrySettings};
-use tracepipe_metrics::write_request;
 
 use super::account::Ended;
 use super::answer::Verdict;
+use super::body::{Body, BodyMaker};
 use super::gate::{Gate, PAUSE_LONGEST, Permit};
 use super::parts::{Part, Parts};
 use super::queue::{Flight, SampleQueue};
-use super::reason::Lost;
+use super::reason::{Lost, Reject};
+use super::refused::{KEPT, RefusedSeries};
 use super::sizes::SizeLimit;
 use super::transport::{Answer, Fault, Transport};
 use crate::clock::Clock;
 use crate::exporter::retry::Backoff;
-use crate::limiter::{Held, MemoryLimiter};
+use crate::limiter::MemoryLimiter;
 use crate::log_gate::LogGate;
 
 /// Failed requests are logged this often at most, and refused ones beside them.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Characters of a series in the log.
+const SERIES_TOLD_MAX: usize = 300;
 
 /// Attempts to send a request with metadata: there is another one in a minute.
 const METADATA_ATTEMPTS_MAX: u32 = 3;
@@ -38,12 +41,14 @@ pub(super) struct Sender {
     transport: Transport,
     gate: Gate,
     sizes: RefCell<SizeLimit>,
+    refused: RefCell<RefusedSeries>,
     retry: RetrySettings,
     may_halve: bool,
     age_max: Duration,
-    limiter: MemoryLimiter,
+    bodies: RefCell<BodyMaker>,
     failures: LogGate,
     rejects: LogGate,
+    silenced: LogGate,
     clock: Clock,
     /// Wall-clock time since the Unix epoch.
     unix_now: Box<dyn Fn() -> Duration>,
@@ -53,13 +58,6 @@ pub(super) struct Sender {
 struct Pauses<'a> {
     retry: &'a RetrySettings,
     backoff: Backoff,
-}
-
-/// A request as it goes.
-struct Body {
-    bytes: Bytes,
-    encoded: u64,
-    _held: Held,
 }
 
 // === impl Sender ===
@@ -77,12 +75,14 @@ impl Sender {
             queue,
             transport,
             sizes: RefCell::new(SizeLimit::new(settings.max_batch_size_bytes)),
+            refused: RefCell::new(RefusedSeries::new(&limiter)),
             retry: settings.retry.clone(),
             may_halve: settings.bisect,
             age_max: settings.sample_age_limit,
-            limiter,
+            bodies: RefCell::new(BodyMaker::new(limiter)),
             failures: LogGate::new(LOG_INTERVAL),
             rejects: LogGate::new(LOG_INTERVAL),
+            silenced: LogGate::new(LOG_INTERVAL),
             clock,
             unix_now: Box::new(Clock::unix_now),
         };
@@ -159,9 +159,7 @@ impl Sender {
         let mut was_signed_anew = false;
         loop {
             let permit = self.pass().await;
-            let too_old = part.drop_older(self.oldest_ms());
-            if too_old > 0 {
-                flight.lost(Lost::AgeLimit, too_old);
+            if self.take_out(&mut part, flight) {
                 body = None;
             }
             if part.series.is_empty() {
@@ -186,6 +184,7 @@ impl Sender {
                 Verdict::Wrong(reject) => {
                     pauses.reset();
                     let is_known = part.is_unconfirmed && reject.may_mean_written();
+                    self.remember(&part, reject);
                     return give_up(parts.wrong(part, is_known), Lost::Rejected(reject), flight);
                 }
                 Verdict::TooLarge => {
@@ -220,9 +219,36 @@ impl Sender {
         }
     }
 
+    /// Takes out what need not be sent, and counts it; true when there was any.
+    fn take_out(&self, part: &mut Part, flight: &mut Flight) -> bool {
+        let before = part.samples();
+        let too_old = part.drop_older(self.oldest_ms());
+        flight.lost(Lost::AgeLimit, too_old);
+        let mut refused = self.refused.borrow_mut();
+        refused.take_out(&mut part.series, self.clock.now(), |reject| {
+            flight.lost(Lost::Rejected(reject), 1);
+        });
+        part.samples() < before
+    }
+
+    /// A part was refused: if it is a single sample, its series may not be sent for a while.
+    fn remember(&self, part: &Part, reject: Reject) {
+        let [alone] = &part.series[..] else { return };
+        let now = self.clock.now();
+        if self.refused.borrow_mut().remember(alone, reject, now) && self.silenced.is_due(now) {
+            tracing::warn!(
+                reason = Lost::Rejected(reject).label(),
+                series = alone.describe().chars().take(SERIES_TOLD_MAX).collect::<String>(),
+                "the receiver does not take a series: it is not sent for {} s, and its samples are counted (one such series is named in {} s at most)",
+                KEPT.as_secs(),
+                LOG_INTERVAL.as_secs()
+            );
+        }
+    }
+
     /// True when it was taken.
     async fn send_metadata(&self, request: &[u8]) -> bool {
-        let Some(body) = self.compress(request, self.limiter.hold(0)) else {
+        let Some(body) = self.bodies.borrow_mut().encoded(request) else {
             return false;
         };
         let mut pauses = Pauses::new(&self.retry);
@@ -318,27 +344,9 @@ impl Sender {
     }
 
     fn encode(&self, part: &Part) -> Option<Body> {
-        let room = part.bytes();
-        let held = self.limiter.hold(room);
-        let mut plain = Vec::with_capacity(usize::try_from(room).ok()?);
-        write_request::encode(&part.series, &mut plain);
-        let body = self.compress(&plain, held)?;
+        let body = self.bodies.borrow_mut().samples(&part.series, part.bytes())?;
         self.queue.update(|account| account.bytes_encoded += body.encoded);
         Some(body)
-    }
-
-    /// None: snappy has no length for so much.
-    fn compress(&self, plain: &[u8], mut held: Held) -> Option<Body> {
-        held.set((plain.len() + snap::raw::max_compress_len(plain.len())) as u64);
-        let mut compressed = snap::raw::Encoder::new().compress_vec(plain).ok()?;
-        // It may be sent again and again.
-        compressed.shrink_to_fit();
-        held.set(compressed.len() as u64);
-        Some(Body {
-            bytes: Bytes::from(compressed),
-            encoded: plain.len() as u64,
-            _held: held,
-        })
     }
 
     /// Waits until a request may go; not any more when there is no time left.

@@ -69,8 +69,11 @@ pub(super) fn settings() -> RemoteWriteSettings {
     }
 }
 
-/// A series without a number in its label `n`; a sample that has the value [`WRONG`] is not taken.
+/// A sample that has this value is not taken.
 const WRONG: f64 = -1.0;
+
+/// A series of which a label has this value is not taken.
+const UNNAMEABLE: &str = "unnameable";
 
 /// The exporter with its queue, and the receiver.
 struct World {
@@ -205,10 +208,24 @@ fn sample(series: u64, time_ms: i64) -> TranslatedSeries {
 }
 
 fn sample_of(series: u64, time_ms: i64, value: f64) -> TranslatedSeries {
-    let labels = receiver::labels(&[("__name__", "up"), ("n", &series.to_string())]);
+    labelled(
+        &[("__name__", "up"), ("n", &series.to_string())],
+        series,
+        value,
+        time_ms,
+    )
+}
+
+/// A sample of a series that the receiver does not take whatever its value.
+fn unnameable(series: u64, time_ms: i64) -> TranslatedSeries {
+    let labels = [("__name__", "up"), ("m", UNNAMEABLE), ("n", &series.to_string())];
+    labelled(&labels, series, 1.0, time_ms)
+}
+
+fn labelled(labels: &[(&str, &str)], series: u64, value: f64, time_ms: i64) -> TranslatedSeries {
     // Any hash does that is the same for the same series.
     let hash = (series + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    TranslatedSeries::sample(hash, Rc::from(labels), value, time_ms)
+    TranslatedSeries::sample(hash, Rc::from(receiver::labels(labels)), value, time_ms)
 }
 
 /// Runs a story on a runtime whose time is virtual.

@@ -176,10 +176,7 @@ fn one_wrong_sample_costs_one_sample() {
             );
             let account = world.settle().await;
             assert_eq!(account.written, 1999);
-            assert_eq!(
-                account.lost,
-                BTreeMap::from([("rejected_label_value_too_long", 1)])
-            );
+            assert_eq!(account.lost, BTreeMap::from([("rejected_too_new", 1)]));
             let requests: u64 = account.requests.values().sum();
             assert!(requests <= 1 + 24, "{wrong}: {requests}");
             assert!((10..=11).contains(&account.halvings), "{account:?}");
@@ -200,12 +197,44 @@ fn a_request_that_is_wrong_all_through_costs_few_requests_and_holds_up_nothing()
         world.push_all((0..2000).map(|number| sample(number, now + 1)).collect());
         let account = world.settle().await;
         assert_eq!(account.written, 2000);
-        assert_eq!(
-            account.lost,
-            BTreeMap::from([("rejected_label_value_too_long", 2000)])
-        );
+        assert_eq!(account.lost, BTreeMap::from([("rejected_too_new", 2000)]));
         assert!(account.requests[&Ended::Status(400)] <= 1 + 36, "{account:?}");
         assert!(account.failing.is_none(), "it answers");
+    });
+}
+
+#[test]
+fn series_that_are_never_taken_are_found_once_and_cost_their_neighbours_nothing_afterwards() {
+    story(|| async {
+        let mut world = World::with(|settings| settings.shards = 1, |_, _| Answer::Take);
+        let mut before = RemoteWriteAccount::default();
+        for round in 0..12 {
+            let now = world.now_ms();
+            let sample = |number| match number % 40 {
+                7 => unnameable(number, now),
+                _ => sample(number, now),
+            };
+            world.push_all((0..2000).map(sample).collect());
+            tokio::time::sleep(MINUTE / 2).await;
+            let account = world.queue.account();
+            let requests = |account: &RemoteWriteAccount| account.requests.values().sum::<u64>();
+            if round >= 3 {
+                assert_eq!(account.written - before.written, 1950, "{round}: {account:?}");
+                assert_eq!(requests(&account) - requests(&before), 1, "{round}: {account:?}");
+            }
+            before = account;
+        }
+        assert_eq!(
+            before.lost.keys().collect::<Vec<_>>(),
+            [&"rejected_label_value_too_long"]
+        );
+        // A limit may have been raised.
+        tokio::time::sleep(MINUTE * 10).await;
+        let refused = before.requests[&Ended::Status(400)];
+        let now = world.now_ms();
+        world.push_all(vec![unnameable(7, now)]);
+        let account = world.settle().await;
+        assert_eq!(account.requests[&Ended::Status(400)], refused + 1);
     });
 }
 
@@ -219,10 +248,7 @@ fn without_halving_a_wrong_sample_costs_its_request() {
         let now = world.now_ms();
         world.push_all(vec![sample_of(1, now, WRONG), sample(2, now)]);
         let account = world.settle().await;
-        assert_eq!(
-            account.lost,
-            BTreeMap::from([("rejected_label_value_too_long", 2)])
-        );
+        assert_eq!(account.lost, BTreeMap::from([("rejected_too_new", 2)]));
     });
 }
 

@@ -89,7 +89,7 @@ fn mixture(seed: u64) {
         let account = world.settle().await;
         let expected = match wrong {
             0 => none_lost(),
-            _ => BTreeMap::from([("rejected_label_value_too_long", wrong)]),
+            _ => BTreeMap::from([("rejected_too_new", wrong)]),
         };
         assert_eq!(account.lost, expected, "seed {seed}");
     });

@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use prost::Message;
 
-use super::WRONG;
+use super::{UNNAMEABLE, WRONG};
 use crate::clock::Clock;
 
 /// What the receiver does with a request.
@@ -274,12 +274,15 @@ impl Seen {
                 .iter()
                 .map(|label| (label.name.clone(), label.value.clone()));
             let labels: Labels = labels.collect();
+            if labels.iter().any(|(_, value)| value == UNNAMEABLE) {
+                return Err("label_value_too_long");
+            }
             let stored = self.series.get(&labels);
             let mut last = stored.and_then(|stored| stored.last().copied());
             let mut added = Vec::new();
             for sample in &series.samples {
                 if sample.value.to_bits() == WRONG.to_bits() {
-                    return Err("label_value_too_long");
+                    return Err("too_far_in_future");
                 }
                 let this = (sample.timestamp, sample.value);
                 match last {
