@@ -54,6 +54,13 @@ pub(super) struct Sender {
     unix_now: Box<dyn Fn() -> Duration>,
 }
 
+/// What a request carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goods {
+    Samples,
+    Metadata,
+}
+
 /// The pauses of a shard: they grow until a request is taken.
 struct Pauses<'a> {
     retry: &'a RetrySettings,
@@ -168,7 +175,9 @@ impl Sender {
             let Some(going) = body.take().or_else(|| self.encode(&part)) else {
                 return flight.lost(Lost::TooLarge, part.samples());
             };
-            let outcome = self.attempt(&going, std::mem::replace(&mut is_again, true)).await;
+            let outcome = self
+                .attempt(&going, std::mem::replace(&mut is_again, true), Goods::Samples)
+                .await;
             let (answer, verdict) = match &outcome {
                 Ok((answer, verdict)) => (Some(answer), *verdict),
                 Err(fault) => (None, Verdict::Later(fault.label(), None)),
@@ -254,7 +263,7 @@ impl Sender {
         let mut pauses = Pauses::new(&self.retry);
         for attempt in 0..METADATA_ATTEMPTS_MAX {
             let permit = self.pass().await;
-            let verdict = match self.attempt(&body, attempt > 0).await {
+            let verdict = match self.attempt(&body, attempt > 0, Goods::Metadata).await {
                 Ok((_, verdict)) => verdict,
                 Err(fault) => Verdict::Later(fault.label(), None),
             };
@@ -278,7 +287,7 @@ impl Sender {
     }
 
     /// One attempt, counted and, if it failed, told.
-    async fn attempt(&self, body: &Body, is_again: bool) -> Result<(Answer, Verdict), Fault> {
+    async fn attempt(&self, body: &Body, is_again: bool, goods: Goods) -> Result<(Answer, Verdict), Fault> {
         let begun = self.clock.now();
         let outcome = self.transport.send(body.bytes.clone()).await;
         let took = self.clock.now() - begun;
@@ -296,9 +305,15 @@ impl Sender {
             account.retries += u64::from(is_again);
             account.bytes_sent += body.bytes.len() as u64;
             account.latencies.add(took);
+            let failing = account.failing.clone();
             match &outcome {
                 Ok((answer, verdict)) => account.answered(answer.status, &answer.code, *verdict),
                 Err(fault) => account.fail(fault.label(), ""),
+            }
+            match goods {
+                Goods::Samples => {}
+                // No limit of samples holds for it: what it meets says nothing of what they will.
+                Goods::Metadata => account.failing = failing,
             }
         });
         self.tell(&outcome);

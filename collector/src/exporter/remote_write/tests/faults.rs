@@ -414,6 +414,32 @@ fn a_sample_that_is_too_old_is_lost_whatever_became_of_the_first_attempt() {
 }
 
 #[test]
+fn metadata_does_not_hide_that_no_samples_are_taken_and_says_nothing_of_them() {
+    for samples_fail in [true, false] {
+        story(|| async {
+            let mut world = World::new(move |now, request| {
+                if now < MINUTE && samples_fail == (request.samples > 0) {
+                    Answer::Status(429)
+                } else {
+                    Answer::Take
+                }
+            });
+            world.push(5);
+            tokio::time::sleep(seconds(5)).await;
+            for _ in 0..300 {
+                world.queue.push_metadata(receiver::metadata("up"));
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                let failing = world.queue.account().failing;
+                assert_eq!(failing.is_some(), samples_fail, "{failing:?}");
+            }
+            let account = world.settle().await;
+            assert!(account.failed_requests["throttled"] > 0, "{account:?}");
+            assert_eq!((account.written, account.lost), (5, none_lost()));
+        });
+    }
+}
+
+#[test]
 fn a_panic_costs_its_request_alone() {
     story(|| async {
         let mut world = World::with(
