@@ -204,6 +204,8 @@ impl Sender {
                 Verdict::Refused => return flight.lost(Lost::Refused, part.samples()),
                 Verdict::Throttled(pause) => {
                     permit.throttled();
+                    // Whether this request is sent again or not.
+                    pause.into_iter().for_each(|pause| self.gate.close(pause));
                     pause
                 }
                 Verdict::Denied => {

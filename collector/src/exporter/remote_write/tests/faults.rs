@@ -414,6 +414,23 @@ fn a_sample_that_is_too_old_is_lost_whatever_became_of_the_first_attempt() {
 }
 
 #[test]
+fn a_receiver_that_names_a_time_is_left_alone_by_requests_that_are_tried_once() {
+    story(|| async {
+        let mut world = World::with(
+            |settings| (settings.shards, settings.retry.enabled) = (1, false),
+            |now, _| match now < MINUTE {
+                true => retry_after(429, "60"),
+                false => Answer::Take,
+            },
+        );
+        world.feed(5, seconds(5), MINUTE).await;
+        let account = world.settle().await;
+        assert_eq!(account.requests[&Ended::Status(429)], 1);
+        assert_eq!(account.lost, BTreeMap::from([("retries_exhausted", 5)]));
+    });
+}
+
+#[test]
 fn metadata_does_not_hide_that_no_samples_are_taken_and_says_nothing_of_them() {
     for samples_fail in [true, false] {
         story(|| async {
