@@ -44,7 +44,8 @@ impl Verdict {
             400..=403 if codes::is_of_credentials(code) || codes::is_of_time(code) => Self::Denied,
             429 => Self::Throttled(pause()),
             _ if codes::is_of_load(code) => Self::Throttled(pause()),
-            400 => Self::Wrong(Reject::of(&answer.body)),
+            // Thanos says 409 of samples out of order, others 422 of what they cannot take.
+            400 | 409 | 422 => Self::Wrong(Reject::of(&answer.body)),
             401 | 403 => Self::Denied,
             // A wrong address is repaired, or its workspace is made, within the age limit.
             404 => Self::Later("not_found", pause()),
@@ -54,7 +55,7 @@ impl Verdict {
             413 => Self::TooLarge,
             // A wrong address, too: requests are never redirected, which would break their signature.
             300..=399 => Self::Later("redirected", pause()),
-            402 | 405 | 406 | 409..=412 | 414..=428 | 430..=499 => Self::Refused,
+            402 | 405 | 406 | 410..=412 | 414..=421 | 423..=428 | 430..=499 => Self::Refused,
             0..=199 | 500..=u16::MAX => Self::Later("server_error", pause()),
         }
     }
@@ -112,7 +113,9 @@ mod tests {
         for status in [200, 202, 204, 299] {
             assert_eq!(verdict(status), Verdict::Taken);
         }
-        assert_eq!(verdict(400), Verdict::Wrong(Reject::Other));
+        for status in [400, 409, 422] {
+            assert_eq!(verdict(status), Verdict::Wrong(Reject::Other), "{status}");
+        }
         for status in [401, 403] {
             assert_eq!(verdict(status), Verdict::Denied);
         }
@@ -122,7 +125,7 @@ mod tests {
             assert!(matches!(verdict(status), Verdict::Later(_, None)), "{status}");
         }
         for status in [
-            402, 405, 406, 409, 410, 411, 412, 414, 415, 422, 428, 431, 451, 499,
+            402, 405, 406, 410, 411, 412, 414, 415, 421, 423, 428, 431, 451, 499,
         ] {
             assert_eq!(verdict(status), Verdict::Refused, "{status}");
         }
