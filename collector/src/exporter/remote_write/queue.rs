@@ -111,6 +111,7 @@ impl SampleQueue {
             touched |= 1 << (state.shards.push(one, now) % 64);
         }
         let dropped = state.shards.make_room();
+        touched |= state.shards.urgent().map_or(0, |at| 1 << (at % 64));
         state.account.waiting -= dropped;
         state.account.lose(Lost::QueueFull, dropped);
         if dropped > 0 && !std::mem::replace(&mut state.is_full, true) {
@@ -196,9 +197,15 @@ impl SampleQueue {
         let wake = &self.inner.wakes[shard];
         loop {
             let now = self.inner.clock.now();
-            let ready = self.inner.state.borrow_mut().shards.take(shard, bytes_max(), now);
+            let (ready, urgent) = {
+                let shards = &mut self.inner.state.borrow_mut().shards;
+                (shards.take(shard, bytes_max(), now), shards.urgent())
+            };
             match ready {
                 Ready::Now(mut series) => {
+                    if let Some(next) = urgent {
+                        self.inner.wakes[next].notify_one();
+                    }
                     let mut flight = self.take_off(&series);
                     let again = write_request::sort(&mut series) as u64;
                     flight.lost(Lost::Duplicate, again);

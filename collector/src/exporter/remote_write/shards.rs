@@ -1,7 +1,7 @@
 //! What waits to be sent: samples in the order in which they came, each series in one shard.
 //!
-//! A shard's samples go when they fill a request (in samples or bytes), when the oldest has waited long enough, or when
-//! all must go. All shards share one bound in bytes and one in samples; beyond it the oldest samples of all are dropped.
+//! A shard's samples go when they fill a request (in samples or bytes), when the oldest has waited long enough, when it is
+//! the next to make room in a queue that is half full, or when all must go. All shards share one bound in bytes and one in samples; beyond it the oldest samples of all are dropped.
 //!
 //! Pure: time is a parameter.
 
@@ -117,6 +117,13 @@ impl Shards {
         before - self.waiting
     }
 
+    /// The shard with the oldest sample, when more than half of a bound is used up: what waits for a full request there
+    /// may be dropped before that comes.
+    pub(super) fn urgent(&self) -> Option<usize> {
+        let is_crowded = self.bytes > self.bytes_max / 2 || self.waiting > self.waiting_max / 2;
+        is_crowded.then(|| self.oldest()).flatten()
+    }
+
     /// What a shard sends next, in requests of at most `bytes_max` bytes; a sample that has more goes alone.
     pub(super) fn take(&mut self, at: usize, bytes_max: u64, now: Duration) -> Ready {
         let shard = &self.shards[at];
@@ -129,7 +136,7 @@ impl Shards {
         };
         let due = oldest.since + self.deadline;
         let is_full = shard.samples.len() >= self.samples_max || shard.encoded >= bytes_max;
-        if !is_full && !self.is_closing && now < due {
+        if !is_full && !self.is_closing && now < due && self.urgent() != Some(at) {
             return Ready::At(due);
         }
         let mut taken = Vec::with_capacity(shard.samples.len().min(self.samples_max));

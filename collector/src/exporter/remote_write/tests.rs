@@ -359,6 +359,20 @@ fn requests_keep_to_the_bound_in_bytes() {
 }
 
 #[test]
+fn a_small_queue_loses_nothing_to_a_receiver_that_takes_all() {
+    story(|| async {
+        let mut world = World::with(
+            // All shards together may hold what fills one of them.
+            |settings| (settings.queue_size, settings.max_samples_per_send) = (1, 100),
+            |_, _| Answer::Take,
+        );
+        world.feed(40, Duration::from_millis(50), seconds(30)).await;
+        let account = world.settle().await;
+        assert_eq!(account.lost, none_lost());
+    });
+}
+
+#[test]
 fn a_full_queue_drops_its_oldest_samples_and_counts_them() {
     story(|| async {
         let receiver = Receiver::new(|now, _| {

@@ -95,6 +95,24 @@ fn the_queue_holds_no_more_requests_than_it_may() {
 }
 
 #[test]
+fn in_a_queue_that_is_half_full_the_oldest_samples_do_not_wait_for_others() {
+    let mut shards = shards(|settings| settings.queue_size = 1, u64::MAX);
+    for time in 0..5 {
+        shards.push(sample(u64::try_from(time).unwrap() % 2, time), seconds(0));
+    }
+    assert_eq!(shards.urgent(), None);
+    shards.push(sample(1, 5), seconds(0));
+    assert_eq!(shards.urgent(), Some(0));
+    assert_eq!(times(shards.take(1, u64::MAX, seconds(0))), [0_i64; 0]);
+    assert_eq!(times(shards.take(0, u64::MAX, seconds(0))), [0, 2, 4]);
+    assert_eq!(
+        times(shards.take(1, u64::MAX, seconds(0))),
+        [0_i64; 0],
+        "there is room"
+    );
+}
+
+#[test]
 fn a_closed_shard_gives_what_it_has_and_is_over() {
     let mut shards = shards(|_| (), u64::MAX);
     shards.push(sample(1, 7), seconds(0));
