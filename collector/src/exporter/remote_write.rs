@@ -5,9 +5,9 @@
 //! shard, and a shard has one request on its way: so the samples of a series stay in order whatever fails between.
 //!
 //! `queue.rs` and `shards.rs` hold what waits, `sender.rs` sends it, by the connection and the signature of
-//! `transport.rs` and `aws/sign.rs`; `body.rs` encodes, `answer.rs` says what an answer means, `parts.rs` what becomes of a request that is
-//! refused for what is in it, `refused.rs` which series are not sent for a while, `sizes.rs` how large one may be, `gate.rs` how many go at a time, `reason.rs` and
-//! `account.rs` count.
+//! `transport.rs` and `aws/sign.rs`; `body.rs` encodes, `answer.rs` says what an answer means, `parts.rs` what becomes of
+//! a request that is refused for what is in it, `refused.rs` which series are not sent for a while, `sizes.rs` how large
+//! one may be, `gate.rs` how many go at a time, `reason.rs` and `account.rs` count.
 
 mod account;
 mod answer;
