@@ -3,7 +3,7 @@
 //! Written here and not with a metrics library because the account is one snapshot: a library's registry is read
 //! figure by figure while the owners go on counting, and sums over such readings do not hold.
 //! Names follow upstream's where the meaning is the same (`otelcol_*`, without `_total`, as its default reader has
-//! them), `tracepipe_*` for the rest.
+//! them), `tracepipe_*` for the rest, where counters end as Prometheus wants them to: in `_total`.
 
 mod exporters;
 mod metrics;
@@ -47,47 +47,51 @@ fn account_into(text: &mut Exposition, account: &Account) {
     let ingest = &account.ingest;
     requests_into(text, "tracepipe", [&ingest.grpc, &ingest.http]);
     text.family(
-        "tracepipe_spans_accepted",
+        "tracepipe_spans_accepted_total",
         "counter",
         "Spans in accepted requests.",
     );
-    text.sample("tracepipe_spans_accepted", &[], ingest.accepted);
+    text.sample("tracepipe_spans_accepted_total", &[], ingest.accepted);
     text.family(
-        "tracepipe_spans_rejected",
+        "tracepipe_spans_rejected_total",
         "counter",
         "Invalid spans of accepted requests, told to the sender.",
     );
     for (defect, count) in &ingest.rejected {
-        text.sample("tracepipe_spans_rejected", &[("reason", defect.reason())], *count);
+        text.sample(
+            "tracepipe_spans_rejected_total",
+            &[("reason", defect.reason())],
+            *count,
+        );
     }
     text.family(
-        "tracepipe_spans_filtered",
+        "tracepipe_spans_filtered_total",
         "counter",
         "Spans that a filter took out.",
     );
-    text.sample("tracepipe_spans_filtered", &[], ingest.filtered);
+    text.sample("tracepipe_spans_filtered_total", &[], ingest.filtered);
     text.family(
-        "tracepipe_spans_dropped",
+        "tracepipe_spans_dropped_total",
         "counter",
         "Spans dropped by a sampling decision.",
     );
     text.sample(
-        "tracepipe_spans_dropped",
+        "tracepipe_spans_dropped_total",
         &[("reason", "policy")],
         ingest.dropped_by_policy,
     );
     text.sample(
-        "tracepipe_spans_dropped",
+        "tracepipe_spans_dropped_total",
         &[("reason", "late")],
         ingest.dropped_late,
     );
     text.family(
-        "tracepipe_spans_lost",
+        "tracepipe_spans_lost_total",
         "counter",
         "Spans lost between a decision and the exporters.",
     );
     for (reason, count) in &ingest.lost {
-        text.sample("tracepipe_spans_lost", &[("reason", reason)], *count);
+        text.sample("tracepipe_spans_lost_total", &[("reason", reason)], *count);
     }
     text.family(
         "tracepipe_spans_buffered",
@@ -96,12 +100,12 @@ fn account_into(text: &mut Exposition, account: &Account) {
     );
     text.sample("tracepipe_spans_buffered", &[], ingest.buffered);
     text.family(
-        "tracepipe_spans_kept",
+        "tracepipe_spans_kept_total",
         "counter",
         "Spans handed to the exporters, by the policy that kept them.",
     );
     for (policy, count) in account.sampling.policies.iter().zip(&ingest.kept) {
-        text.sample("tracepipe_spans_kept", &[("policy", policy)], *count);
+        text.sample("tracepipe_spans_kept_total", &[("policy", policy)], *count);
     }
     exporters_into(text, account);
     if let Some(metrics) = &account.metrics {
@@ -128,7 +132,7 @@ fn requests_of(
 ) {
     let [grpc, http] = transports;
     let transports = [(Transport::Grpc, grpc), (Transport::Http, http)];
-    let name = format!("{prefix}_received");
+    let name = format!("{prefix}_received_total");
     text.family(
         &name,
         "counter",
@@ -141,7 +145,7 @@ fn requests_of(
             figure(&requests.received),
         );
     }
-    let name = format!("{prefix}_refused");
+    let name = format!("{prefix}_refused_total");
     text.family(
         &name,
         "counter",
@@ -156,7 +160,7 @@ fn requests_of(
             );
         }
     }
-    let name = format!("{prefix}_malformed");
+    let name = format!("{prefix}_malformed_total");
     text.family(
         &name,
         "counter",
@@ -171,7 +175,7 @@ fn requests_of(
             );
         }
     }
-    let name = format!("{prefix}_accepted");
+    let name = format!("{prefix}_accepted_total");
     text.family(
         &name,
         "counter",
@@ -202,26 +206,26 @@ fn all_exporters(account: &Account) -> impl Iterator<Item = (Vec<(&'static str, 
 fn exporters_into(text: &mut Exposition, account: &Account) {
     let exporters = &account.exporters[..];
     text.family(
-        "tracepipe_exporter_spans_exported",
+        "tracepipe_exporter_spans_exported_total",
         "counter",
         "Kept spans that the backend took.",
     );
     for exporter in exporters {
         text.sample(
-            "tracepipe_exporter_spans_exported",
+            "tracepipe_exporter_spans_exported_total",
             &[("exporter", &exporter.id)],
             exporter.exported,
         );
     }
     text.family(
-        "tracepipe_exporter_spans_lost",
+        "tracepipe_exporter_spans_lost_total",
         "counter",
         "Kept spans given up by an exporter, by reason.",
     );
     for exporter in exporters {
         for (reason, lost) in &exporter.lost {
             let labels = [("exporter", exporter.id.as_str()), ("reason", reason)];
-            text.sample("tracepipe_exporter_spans_lost", &labels, *lost);
+            text.sample("tracepipe_exporter_spans_lost_total", &labels, *lost);
         }
     }
     text.family(
@@ -249,44 +253,44 @@ fn exporters_into(text: &mut Exposition, account: &Account) {
         );
     }
     text.family(
-        "tracepipe_exporter_requests",
+        "tracepipe_exporter_requests_total",
         "counter",
         "Requests to the backend, repeated ones included.",
     );
     for (labels, exporter) in all_exporters(account) {
-        text.sample("tracepipe_exporter_requests", &labels, exporter.requests);
+        text.sample("tracepipe_exporter_requests_total", &labels, exporter.requests);
     }
     text.family(
-        "tracepipe_exporter_requests_failed",
+        "tracepipe_exporter_requests_failed_total",
         "counter",
         "Requests to the backend that failed, by reason.",
     );
     for (labels, exporter) in all_exporters(account) {
         for (reason, failed) in &exporter.failed_requests {
             let labels = [&labels[..], &[("reason", reason)]].concat();
-            text.sample("tracepipe_exporter_requests_failed", &labels, *failed);
+            text.sample("tracepipe_exporter_requests_failed_total", &labels, *failed);
         }
     }
     text.family(
-        "tracepipe_exporter_documents_lost",
+        "tracepipe_exporter_documents_lost_total",
         "counter",
         "X-Ray documents given up, by reason. A span can have two: a service and its call.",
     );
     for exporter in exporters {
         for (reason, lost) in &exporter.lost_documents {
             let labels = [("exporter", exporter.id.as_str()), ("reason", reason)];
-            text.sample("tracepipe_exporter_documents_lost", &labels, *lost);
+            text.sample("tracepipe_exporter_documents_lost_total", &labels, *lost);
         }
     }
     text.family(
-        "tracepipe_exporter_backend_errors",
+        "tracepipe_exporter_backend_errors_total",
         "counter",
         "What the backend said of requests and of parts of them (documents of X-Ray), in its own words.",
     );
     for (labels, exporter) in all_exporters(account) {
         for (of, code, count) in exporter.backend_errors.iter() {
             let labels = [&labels[..], &[("of", of), ("code", code)]].concat();
-            text.sample("tracepipe_exporter_backend_errors", &labels, count);
+            text.sample("tracepipe_exporter_backend_errors_total", &labels, count);
         }
     }
     text.family(
@@ -307,27 +311,27 @@ fn exporters_into(text: &mut Exposition, account: &Account) {
     }
     for (name, help, figure) in [
         (
-            "tracepipe_exporter_documents_shrunk",
+            "tracepipe_exporter_documents_shrunk_total",
             "X-Ray documents that miss something because they were too large with it.",
             (|exporter| exporter.shrunk_documents) as fn(&ExporterAccount) -> u64,
         ),
         (
-            "tracepipe_exporter_annotations_spilled",
+            "tracepipe_exporter_annotations_spilled_total",
             "Attributes that were to be annotations of an X-Ray document and are its metadata.",
             |exporter| exporter.annotations_spilled,
         ),
         (
-            "tracepipe_exporter_links_dropped",
+            "tracepipe_exporter_links_dropped_total",
             "Span links that an X-Ray document has no room for.",
             |exporter| exporter.links_dropped,
         ),
         (
-            "tracepipe_exporter_events_dropped",
+            "tracepipe_exporter_events_dropped_total",
             "Span events that an X-Ray document has no room for.",
             |exporter| exporter.events_dropped,
         ),
         (
-            "tracepipe_exporter_resource_attributes_dropped",
+            "tracepipe_exporter_resource_attributes_dropped_total",
             "Attributes of resources that an X-Ray document has no room for.",
             |exporter| exporter.resource_attributes_dropped,
         ),

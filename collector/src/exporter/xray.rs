@@ -413,7 +413,7 @@ fn log_failure(failure: Failure, error: &CallError) {
         code = service.and_then(|error| error.code()),
         request_id = service.and_then(|error| error.meta().extra("aws_request_id")),
         cause = connection_fault(error),
-        "PutTraceSegments failed (said once in {} s at most; see tracepipe_exporter_requests_failed)",
+        "PutTraceSegments failed (said once in {} s at most; see tracepipe_exporter_requests_failed_total)",
         FAILURE_LOG_INTERVAL.as_secs()
     );
 }

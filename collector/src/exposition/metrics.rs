@@ -15,10 +15,10 @@ pub(super) fn into(text: &mut Exposition, account: &MetricsAccount) {
         "tracepipe_metric",
         [&account.ingest.grpc, &account.ingest.http],
     );
-    const ACCEPTED: &str = "tracepipe_metric_points_accepted";
+    const ACCEPTED: &str = "tracepipe_metric_points_accepted_total";
     text.family(ACCEPTED, "counter", "Data points in accepted requests.");
     text.sample(ACCEPTED, &[], account.ingest.accepted);
-    const LOST: &str = "tracepipe_metric_points_lost";
+    const LOST: &str = "tracepipe_metric_points_lost_total";
     text.family(LOST, "counter", "Data points that no exporter got, by reason.");
     for (reason, count) in &account.lost {
         text.sample(LOST, &[("reason", reason)], *count);
@@ -26,7 +26,7 @@ pub(super) fn into(text: &mut Exposition, account: &MetricsAccount) {
     const WAITING: &str = "tracepipe_metric_points_waiting";
     text.family(WAITING, "gauge", "Data points in the batch that is being filled.");
     text.sample(WAITING, &[], account.waiting);
-    const HANDED_ON: &str = "tracepipe_metric_points_handed_on";
+    const HANDED_ON: &str = "tracepipe_metric_points_handed_on_total";
     text.family(HANDED_ON, "counter", "Data points handed to every exporter.");
     text.sample(HANDED_ON, &[], account.handed_on);
     points_into(text, &account.exporters);
@@ -38,7 +38,7 @@ pub(super) fn into(text: &mut Exposition, account: &MetricsAccount) {
 fn points_into(text: &mut Exposition, exporters: &[MetricsExporterAccount]) {
     for (name, kind, help, figure) in [
         (
-            "exported",
+            "exported_total",
             "counter",
             "Data points that the backend took or, where they become series, those that did.",
             (|exporter| exporter.exported) as fn(&ExporterAccount) -> u64,
@@ -65,7 +65,7 @@ fn points_into(text: &mut Exposition, exporters: &[MetricsExporterAccount]) {
     let dropped = exporters.iter().map(|exporter| (exporter, &exporter.dropped));
     by_reason(
         text,
-        "tracepipe_exporter_metric_points_dropped",
+        "tracepipe_exporter_metric_points_dropped_total",
         "Data points that the exporter makes nothing of, by reason.",
         dropped
             .flat_map(|(exporter, reasons)| reasons.iter().map(move |(why, count)| (exporter, *why, *count))),
@@ -73,7 +73,7 @@ fn points_into(text: &mut Exposition, exporters: &[MetricsExporterAccount]) {
     let lost = exporters.iter().map(|exporter| (exporter, &exporter.points.lost));
     by_reason(
         text,
-        "tracepipe_exporter_metric_points_lost",
+        "tracepipe_exporter_metric_points_lost_total",
         "Data points given up by an exporter, by reason.",
         lost.flat_map(|(exporter, reasons)| reasons.iter().map(move |(why, count)| (exporter, *why, *count))),
     );
@@ -105,29 +105,34 @@ fn translation_into(text: &mut Exposition, exporters: &[MetricsExporterAccount])
     }
     for (name, help, figure) in [
         (
-            "labels_dropped",
+            "labels_dropped_total",
             "Attributes whose names leave no label.",
             (|it| it.labels_dropped) as fn(&tracepipe_metrics::Translated) -> u64,
         ),
         (
-            "exemplars_dropped",
+            "exemplars_dropped_total",
             "Exemplars without a time or a number, or beside newer ones.",
             |it| it.exemplars_dropped,
         ),
         (
-            "delta_gaps",
+            "delta_gaps_total",
             "Deltas that were added up although some before them are missing.",
             |it| it.delta_gaps,
         ),
         (
-            "delta_resets",
+            "delta_resets_total",
             "Streams of deltas that began anew because the bounds of their buckets changed.",
             |it| it.delta_resets,
         ),
         (
-            "target_info_conflicts",
+            "target_info_conflicts_total",
             "Resources that say the same job and instance as another one.",
             |it| it.target_info_conflicts,
+        ),
+        (
+            "series_conflicts_total",
+            "Samples of series that another stream, which differs in what is no label, has just written.",
+            |it| it.series_conflicts,
         ),
     ] {
         let name = format!("tracepipe_exporter_{name}");
@@ -156,19 +161,19 @@ fn series_into(text: &mut Exposition, exporters: &[MetricsExporterAccount]) {
             it.bytes as u64
         }),
         (
-            "series_expired",
+            "series_expired_total",
             "counter",
             "Series forgotten because nothing came for them.",
             |it| it.expired,
         ),
         (
-            "help_conflicts",
+            "help_conflicts_total",
             "counter",
             "Series whose description is not the one that is shown.",
             |it| it.help_conflicts,
         ),
         (
-            "targets_refused",
+            "targets_refused_total",
             "counter",
             "Resources without target_info because there was no room.",
             |it| it.targets_refused,

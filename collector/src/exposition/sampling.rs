@@ -38,7 +38,7 @@ fn policies_into(text: &mut Exposition, sampling: &SamplingFigures) {
             by_decision(text, &name, &[("policy", policy)], figures(stats));
         }
     }
-    const KEPT: &str = "tracepipe_tail_sampling_traces_kept";
+    const KEPT: &str = "tracepipe_tail_sampling_traces_kept_total";
     text.family(
         KEPT,
         "counter",
@@ -60,7 +60,7 @@ fn traces_into(text: &mut Exposition, sampling: &SamplingFigures) {
         &[],
         [stats.sampled_traces, not_sampled, stats.dropped_traces],
     );
-    const EARLY: &str = "tracepipe_tail_sampling_traces_decided_early";
+    const EARLY: &str = "tracepipe_tail_sampling_traces_decided_early_total";
     text.family(EARLY, "counter", "Traces decided before their time, by reason.");
     for (reason, traces) in [
         ("num_traces", stats.decided_early_num_traces),
@@ -111,7 +111,7 @@ fn late_into(text: &mut Exposition, sampling: &SamplingFigures) {
     );
     text.sample(&cached, &[("sampled", "true")], stats.late_kept_spans);
     text.sample(&cached, &[("sampled", "false")], stats.late_dropped_spans);
-    const TRIGGERS: &str = "tracepipe_tail_sampling_late_triggers";
+    const TRIGGERS: &str = "tracepipe_tail_sampling_late_triggers_total";
     text.family(
         TRIGGERS,
         "counter",
@@ -134,14 +134,24 @@ fn log_into(text: &mut Exposition, log: &LogFigures) {
             "Bytes there that could not be read at start.",
             log.unreadable_bytes,
         ),
-        ("written", "counter", "Decisions written there.", log.written),
         (
-            "not_written",
+            "written_total",
+            "counter",
+            "Decisions written there.",
+            log.written,
+        ),
+        (
+            "not_written_total",
             "counter",
             "Decisions that the disk did not take: they end with the process.",
             log.not_written,
         ),
-        ("failures", "counter", "How often writing failed.", log.failures),
+        (
+            "failures_total",
+            "counter",
+            "How often writing failed.",
+            log.failures,
+        ),
     ] {
         let name = format!("tracepipe_decision_log_{name}");
         text.family(&name, kind, help);

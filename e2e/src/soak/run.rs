@@ -96,7 +96,7 @@ pub async fn run(fault: Fault, course: &Course) -> anyhow::Result<Result> {
     let failed = collector
         .metrics()
         .await?
-        .sum("tracepipe_exporter_requests_failed");
+        .sum("tracepipe_exporter_requests_failed_total");
     let ended = collector.terminate(STOP_LIMIT).await?;
     ensure!(ended.status.success(), "it ended with {}", ended.status);
     let last = ended.account.context("the last account is not in the log")?;

@@ -134,7 +134,7 @@ async fn a_killed_collector_that_starts_again_remembers_what_it_decided() {
     assert!(0 < kept && kept < report.spans, "{kept} of {}", report.spans);
     let traces = truths(&sent, 5).len() as u64;
     let written = async {
-        let figure = "tracepipe_decision_log_written";
+        let figure = "tracepipe_decision_log_written_total";
         while first.collector.metrics().await.unwrap().sum(figure) < traces as f64 {}
     };
     tokio::time::timeout(LIMIT, written).await.unwrap();

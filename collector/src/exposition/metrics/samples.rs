@@ -23,7 +23,7 @@ pub(super) fn into(text: &mut Exposition, exporters: &[MetricsExporterAccount]) 
     }
     by_reason(
         text,
-        "tracepipe_exporter_samples_lost",
+        "tracepipe_exporter_samples_lost_total",
         "Samples given up, by reason.",
         writers().flat_map(|(exporter, samples)| {
             samples
@@ -34,7 +34,7 @@ pub(super) fn into(text: &mut Exposition, exporters: &[MetricsExporterAccount]) 
     );
     by_reason(
         text,
-        "tracepipe_exporter_samples_dropped",
+        "tracepipe_exporter_samples_dropped_total",
         "Samples of data points that were translated, left out or taken back, by reason.",
         writers().flat_map(|(exporter, _)| {
             let dropped = exporter.translated.map(|translated| translated.samples_dropped);
@@ -43,7 +43,7 @@ pub(super) fn into(text: &mut Exposition, exporters: &[MetricsExporterAccount]) 
             counts.map(move |(why, count)| (exporter, why, count))
         }),
     );
-    const ENDED: &str = "tracepipe_exporter_requests_ended";
+    const ENDED: &str = "tracepipe_exporter_requests_ended_total";
     text.family(
         ENDED,
         "counter",
@@ -68,31 +68,31 @@ type Figure = (
 
 const FIGURES: [Figure; 19] = [
     (
-        "samples_translated",
+        "samples_translated_total",
         "counter",
         "Samples made, those that no data point stands for included; a native histogram is one.",
         |it| it.translated,
     ),
     (
-        "samples_written",
+        "samples_written_total",
         "counter",
         "Samples that the receiver took.",
         |it| it.written,
     ),
     (
-        "samples_presumed_written",
+        "samples_presumed_written_total",
         "counter",
         "Of these, samples of requests without an answer that the receiver later said to have.",
         |it| it.presumed_written,
     ),
     (
-        "histograms_written",
+        "histograms_written_total",
         "counter",
         "Of these, native histograms.",
         |it| it.histograms_written,
     ),
     (
-        "exemplars_written",
+        "exemplars_written_total",
         "counter",
         "Exemplars of samples that were written.",
         |it| it.exemplars_written,
@@ -107,37 +107,37 @@ const FIGURES: [Figure; 19] = [
         |it| it.in_flight,
     ),
     (
-        "requests_retried",
+        "requests_retried_total",
         "counter",
         "Requests that had been sent before.",
         |it| it.retries,
     ),
     (
-        "requests_halved",
+        "requests_halved_total",
         "counter",
         "Requests that were refused and sent again in halves.",
         |it| it.halvings,
     ),
     (
-        "bytes_encoded",
+        "bytes_encoded_total",
         "counter",
         "Bytes of requests before compression, each once.",
         |it| it.bytes_encoded,
     ),
     (
-        "bytes_sent",
+        "bytes_sent_total",
         "counter",
         "Bytes of requests on the wire, repeated ones included.",
         |it| it.bytes_sent,
     ),
     (
-        "metadata_requests_written",
+        "metadata_requests_written_total",
         "counter",
         "Requests with metadata that were taken.",
         |it| it.metadata_written,
     ),
     (
-        "metadata_requests_lost",
+        "metadata_requests_lost_total",
         "counter",
         "Requests with metadata that were given up.",
         |it| it.metadata_lost,

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::account::{Account, HeldSeries};
+use crate::decision_log::LogFigures;
 use crate::exporter::{Ended, RemoteWriteAccount};
 use crate::exposition::{ProcessFigures, account_text, metrics_text};
 
@@ -74,16 +75,35 @@ fn every_sample_is_there_once_behind_its_family() {
         }
     }
     for sample in [
-        r#"tracepipe_exporter_metric_points_dropped{exporter="prometheusremotewrite",reason="no_timestamp"} 1"#,
-        r#"tracepipe_exporter_samples_lost{exporter="prometheusremotewrite",reason="too_old"} 2"#,
-        r#"tracepipe_exporter_requests_ended{exporter="prometheusremotewrite",ended="204"} 3"#,
+        r#"tracepipe_exporter_metric_points_dropped_total{exporter="prometheusremotewrite",reason="no_timestamp"} 1"#,
+        r#"tracepipe_exporter_samples_lost_total{exporter="prometheusremotewrite",reason="too_old"} 2"#,
+        r#"tracepipe_exporter_requests_ended_total{exporter="prometheusremotewrite",ended="204"} 3"#,
         r#"tracepipe_exporter_request_seconds_bucket{exporter="prometheusremotewrite",le="+Inf"} 0"#,
         r#"otelcol_exporter_queue_size{exporter="debug",data_type="metrics"} 0"#,
         r#"otelcol_exporter_queue_size{exporter="debug"} 0"#,
     ] {
         assert!(text.lines().any(|line| line == sample), "{sample}");
     }
-    assert!(account_text(&with_metrics(Some(account()))).contains("tracepipe_metric_points_handed_on 5"));
+    assert!(
+        account_text(&with_metrics(Some(account()))).contains("tracepipe_metric_points_handed_on_total 5")
+    );
+}
+
+#[test]
+fn our_counters_and_they_alone_end_in_total() {
+    let mut account = with_metrics(Some(account()));
+    account.sampling.decision_log = Some(LogFigures::default());
+    let text = metrics_text(&account, &ProcessFigures::default());
+    let families: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .collect();
+    assert!(families.len() > 50);
+    for family in families {
+        let (name, kind) = family.split_once(' ').unwrap();
+        let is_our_counter = name.starts_with("tracepipe_") && kind == "counter";
+        assert_eq!(name.ends_with("_total"), is_our_counter, "{family}");
+    }
 }
 
 #[test]

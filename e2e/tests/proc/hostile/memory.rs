@@ -251,7 +251,7 @@ async fn a_trace_that_grows_without_end_leaves_in_parts_and_others_their_room() 
         }
     }
     let metrics = rig.collector.metrics().await.unwrap();
-    let early = "tracepipe_tail_sampling_traces_decided_early";
+    let early = "tracepipe_tail_sampling_traces_decided_early_total";
     assert!(metrics.sum_with(early, ("reason", "giant")) >= 1.0);
     rig::settled(&rig.collector, REQUESTS * (SPANS + 1)).await;
     // Kept from its first span to its last, and the others were decided as ever.
