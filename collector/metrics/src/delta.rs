@@ -2,6 +2,10 @@
 //!
 //! As the Collector's `deltatocumulative`, but that streams and their bytes are bounded, and that a stream which ends is
 //! marked stale. The sum begins with the first delta and at its start time.
+//!
+//! The sum outlives its series. SDKs send no delta while nothing is observed, so a counter of what is rare falls silent, is
+//! marked stale and comes back. If its sum began anew, the series would be 1, stale, 1: `rate` and `increase` pass over
+//! markers and see nothing happen. With its sum it is 1, stale, 2.
 
 mod exponential;
 
@@ -12,7 +16,7 @@ use hashbrown::hash_table::Entry;
 
 use crate::account::DropReason;
 use crate::identity::Identity;
-use crate::limits::{DELTA_BUCKETS_MAX, DELTA_BYTES_MAX, GAP_MS};
+use crate::limits::{DELTA_BUCKETS_MAX, DELTA_BYTES_MAX, GAP_MS, SUM_KEPT_MS};
 use crate::stream::Stream;
 use crate::time::millis;
 
@@ -23,6 +27,8 @@ pub(crate) use exponential::ExponentialSum;
 pub(crate) struct Deltas {
     streams: HashTable<Slot>,
     streams_max: usize,
+    /// Those of them that have ended.
+    ended: usize,
     bytes: usize,
     bytes_max: usize,
 }
@@ -30,13 +36,21 @@ pub(crate) struct Deltas {
 #[derive(Debug)]
 struct Slot {
     identity: Identity,
-    stream: Rc<Stream>,
+    series: SeriesOf,
     bytes: usize,
     start_nanos: u64,
     last_nanos: u64,
     /// By our clock.
     seen_ms: i64,
     sum: Sum,
+}
+
+/// What is known of the series of a sum.
+#[derive(Debug)]
+enum SeriesOf {
+    Live(Rc<Stream>),
+    /// They have been marked stale. Of them there is left what their sum was made for.
+    Ended(Box<[u64]>),
 }
 
 /// What has been added up of a stream.
@@ -74,6 +88,8 @@ pub(crate) struct Advance<'a> {
     pub(crate) has_gap: bool,
     /// The stream's buckets have other bounds than before: the sum begins anew.
     pub(crate) is_reset: bool,
+    /// This is the first delta of the sum.
+    pub(crate) is_first: bool,
 }
 
 /// A stream that has ended.
@@ -90,6 +106,7 @@ impl Deltas {
         Self {
             streams: HashTable::new(),
             streams_max,
+            ended: 0,
             bytes: 0,
             bytes_max: DELTA_BYTES_MAX,
         }
@@ -102,9 +119,11 @@ impl Deltas {
         interval: Interval,
         begin: impl Fn() -> Sum,
     ) -> Result<Advance<'_>, DropReason> {
+        self.make_room();
         let Self {
             streams,
             streams_max,
+            ended,
             bytes,
             bytes_max,
         } = self;
@@ -115,20 +134,27 @@ impl Deltas {
             |slot| slot.identity == identity,
             |slot| slot.identity.hash(),
         );
-        let start_nanos = match interval.start_nanos {
-            // Not known: the sum is of this moment.
-            0 => interval.end_nanos,
-            start => start,
-        };
         match entry {
             Entry::Occupied(found) => {
                 let slot = found.into_mut();
-                if slot.has_other_bounds(stream) {
-                    let size = weight(stream, &begin());
-                    *bytes = *bytes - slot.bytes + size;
+                slot.check_order(interval)?;
+                let is_reset = slot.has_other_bounds(stream);
+                if is_reset || slot.has_ended() {
+                    let fresh = is_reset.then(begin);
+                    let size = weight(stream, fresh.as_ref().unwrap_or(&slot.sum));
+                    let others = *bytes - slot.bytes;
+                    if size > slot.bytes && others + size > *bytes_max {
+                        return Err(DropReason::StreamsFull);
+                    }
+                    *bytes = others + size;
                     slot.bytes = size;
+                    *ended -= usize::from(slot.has_ended());
+                    if let Some(fresh) = fresh {
+                        slot.sum = fresh;
+                        slot.start_nanos = interval.start();
+                    }
                 }
-                slot.advance(stream, interval, begin)
+                Ok(slot.advance(stream, interval, is_reset))
             }
             Entry::Vacant(vacant) => {
                 let sum = begin();
@@ -139,20 +165,45 @@ impl Deltas {
                 *bytes += size;
                 let slot = vacant.insert(Slot {
                     identity,
-                    stream: Rc::clone(stream),
+                    series: SeriesOf::Live(Rc::clone(stream)),
                     bytes: size,
-                    start_nanos,
+                    start_nanos: interval.start(),
                     last_nanos: interval.end_nanos,
                     seen_ms: interval.now_ms,
                     sum,
                 });
                 Ok(Advance {
                     sum: &mut slot.into_mut().sum,
-                    start_nanos,
+                    start_nanos: interval.start(),
                     has_gap: false,
                     is_reset: false,
+                    is_first: true,
                 })
             }
+        }
+    }
+
+    /// Sums of streams that have ended make room for others, the oldest half of them at a time.
+    fn make_room(&mut self) {
+        let is_full = self.streams.len() >= self.streams_max || self.bytes > self.bytes_max / 16 * 15;
+        if !is_full || self.ended == 0 {
+            return;
+        }
+        let ended = self.streams.iter().filter(|slot| slot.has_ended());
+        let mut seen: Vec<i64> = ended.map(|slot| slot.seen_ms).collect();
+        let middle = seen.len() / 2;
+        let (_, newest_ms, _) = seen.select_nth_unstable(middle);
+        self.forget_ended(*newest_ms);
+    }
+
+    /// Forgets the sums of streams that nothing has come for since `before_ms` and that have ended.
+    fn forget_ended(&mut self, before_ms: i64) {
+        let old = self
+            .streams
+            .extract_if(|slot| slot.has_ended() && slot.seen_ms <= before_ms);
+        for slot in old {
+            self.bytes -= slot.bytes;
+            self.ended -= 1;
         }
     }
 
@@ -167,83 +218,112 @@ impl Deltas {
         }
     }
 
-    /// Takes out the streams that nothing has come for since `before_ms`, in the order of their labels.
+    /// Ends the streams that nothing has come for since `before_ms` and gives them in the order of their labels. Their sums
+    /// are kept for what may follow, for [`SUM_KEPT_MS`] or until there is no room.
     pub(crate) fn end_silent(&mut self, before_ms: i64) -> Vec<Ended> {
-        let bytes = &mut self.bytes;
-        let mut ended: Vec<Ended> = self
-            .streams
-            .extract_if(|slot| slot.seen_ms <= before_ms)
-            .map(|slot| {
-                *bytes -= slot.bytes;
-                Ended {
-                    stream: slot.stream,
-                    last_ms: millis(slot.last_nanos),
-                }
-            })
-            .collect();
+        self.forget_ended(before_ms.saturating_sub(SUM_KEPT_MS));
+        let silent = self.streams.iter_mut().filter(|slot| slot.seen_ms <= before_ms);
+        let mut ended = Vec::new();
+        for slot in silent {
+            let had = slot.bytes;
+            ended.extend(slot.end());
+            self.bytes = self.bytes + slot.bytes - had;
+        }
+        self.ended += ended.len();
         ended.sort_by(|a, b| first_labels(&a.stream).cmp(first_labels(&b.stream)));
         ended
     }
 
+    /// Nothing is held, not even of streams that have ended.
     pub(crate) fn is_empty(&self) -> bool {
         self.streams.is_empty()
     }
 
+    /// Streams that have not ended.
     pub(crate) fn len(&self) -> usize {
-        self.streams.len()
+        self.streams.len() - self.ended
     }
 }
 
 /// Bytes that a stream and its sum take, roughly.
 fn weight(stream: &Stream, sum: &Sum) -> usize {
+    stream.weight() + sum_weight(sum)
+}
+
+fn sum_weight(sum: &Sum) -> usize {
     let counts = match sum {
         Sum::Number(_) => 0,
         Sum::Explicit(sum) => sum.counts.len(),
         Sum::Exponential(_) => 2 * DELTA_BUCKETS_MAX,
     };
-    size_of::<Slot>() + stream.weight() + counts * size_of::<u64>()
+    size_of::<Slot>() + counts * size_of::<u64>()
 }
 
 fn first_labels(stream: &Stream) -> &[u8] {
     stream.series.first().map_or(&[], |series| &series.labels)
 }
 
+// === impl Interval ===
+
+impl Interval {
+    /// When a sum began of which this is the first delta.
+    fn start(&self) -> u64 {
+        match self.start_nanos {
+            // Not known: the sum is of this moment.
+            0 => self.end_nanos,
+            start => start,
+        }
+    }
+}
+
 // === impl Slot ===
 
 impl Slot {
-    fn has_other_bounds(&self, stream: &Rc<Stream>) -> bool {
-        !Rc::ptr_eq(&self.stream, stream) && !self.stream.has_layout(&stream.layout)
+    fn has_ended(&self) -> bool {
+        matches!(self.series, SeriesOf::Ended(_))
     }
 
-    fn advance(
-        &mut self,
-        stream: &Rc<Stream>,
-        interval: Interval,
-        begin: impl Fn() -> Sum,
-    ) -> Result<Advance<'_>, DropReason> {
-        let Interval {
-            start_nanos,
-            end_nanos,
-            now_ms,
-        } = interval;
-        let is_older = start_nanos != 0 && start_nanos < self.start_nanos;
-        if end_nanos <= self.last_nanos || is_older {
+    fn has_other_bounds(&self, stream: &Rc<Stream>) -> bool {
+        match &self.series {
+            SeriesOf::Live(mine) => !Rc::ptr_eq(mine, stream) && !mine.has_layout(&stream.layout),
+            SeriesOf::Ended(layout) => *layout != stream.layout,
+        }
+    }
+
+    /// What has been added once is not added again.
+    fn check_order(&self, interval: Interval) -> Result<(), DropReason> {
+        let is_older = interval.start_nanos != 0 && interval.start_nanos < self.start_nanos;
+        if interval.end_nanos <= self.last_nanos || is_older {
             return Err(DropReason::DeltaOutOfOrder);
         }
-        let has_gap = millis(start_nanos) > millis(self.last_nanos) + GAP_MS;
-        let is_reset = self.has_other_bounds(stream);
-        if is_reset {
-            self.sum = begin();
-            self.start_nanos = if start_nanos == 0 { end_nanos } else { start_nanos };
-        }
-        self.stream = Rc::clone(stream);
-        self.last_nanos = end_nanos;
-        self.seen_ms = now_ms;
-        Ok(Advance {
+        Ok(())
+    }
+
+    fn advance(&mut self, stream: &Rc<Stream>, interval: Interval, is_reset: bool) -> Advance<'_> {
+        let has_gap = millis(interval.start_nanos) > millis(self.last_nanos) + GAP_MS;
+        self.series = SeriesOf::Live(Rc::clone(stream));
+        self.last_nanos = interval.end_nanos;
+        self.seen_ms = interval.now_ms;
+        Advance {
             sum: &mut self.sum,
             start_nanos: self.start_nanos,
             has_gap,
             is_reset,
+            is_first: is_reset,
+        }
+    }
+
+    /// Keeps the sum only; none if that is so already.
+    fn end(&mut self) -> Option<Ended> {
+        let SeriesOf::Live(stream) = &self.series else {
+            return None;
+        };
+        let stream = Rc::clone(stream);
+        self.series = SeriesOf::Ended(stream.layout.clone());
+        self.bytes = sum_weight(&self.sum) + size_of_val(&*stream.layout);
+        Some(Ended {
+            stream,
+            last_ms: millis(self.last_nanos),
         })
     }
 }

@@ -1,4 +1,6 @@
-//! The named limits of this crate. What happens at each is counted, see [`crate::Translated`].
+//! The named limits of this crate. What happens at each is counted, see [`crate::Translated`]; of what is only remembered to
+//! save work nothing is lost. Where memory is short they are lower, see [`crate::RemoteWrite::with_bytes_max`]: then also the
+//! last samples of series are forgotten earlier, so that it is the receiver who refuses those out of order.
 
 /// A point may be this far ahead of our clock: ten minutes, as Prometheus takes none further (`maxAheadTime` of its
 /// remote write handler).
@@ -45,6 +47,10 @@ pub const EXEMPLAR_CHARS_MAX: usize = 128;
 
 /// Buckets of each half of an exponential histogram that deltas are added up in, as in the SDKs.
 pub const DELTA_BUCKETS_MAX: usize = 160;
+
+/// The sum of a stream of deltas is kept for so long after its series has ended: a day, so that a counter of what happens
+/// twice a day goes on. A number takes some 150 bytes.
+pub(crate) const SUM_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Two points of a resource further apart than this are of two collections.
 pub(crate) const COLLECTION_MS: i64 = 1000;

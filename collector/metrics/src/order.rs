@@ -45,10 +45,14 @@ pub(crate) struct Candidate {
 pub(crate) enum Verdict {
     /// Write it, the first of its series.
     First,
-    /// Write it.
-    Next,
-    /// Write it, although another stream wrote the sample before it a moment ago.
-    NextOfAnother,
+    /// Write it, behind the last one.
+    Next {
+        last_ms: i64,
+        /// Another stream wrote that one, a moment ago.
+        is_of_another: bool,
+    },
+    /// Write it, although a later one was written.
+    Late,
     /// Write it in place of the sample that is there in the output: it is newer news of the same time.
     InPlaceOf(usize),
     /// Do not write it.
@@ -108,9 +112,12 @@ impl Order {
             return Verdict::Drop(DropReason::TypeCollision);
         }
         if timestamp_ms > last.last_ms {
-            let is_of_another = last.writer != writer && is_owned;
+            let verdict = Verdict::Next {
+                last_ms: last.last_ms,
+                is_of_another: last.writer != writer && is_owned,
+            };
             *last = seen;
-            if is_of_another { Verdict::NextOfAnother } else { Verdict::Next }
+            verdict
         } else if timestamp_ms == last.last_ms {
             if last.call == call {
                 Verdict::InPlaceOf(last.index)
@@ -118,7 +125,7 @@ impl Order {
                 Verdict::Drop(DropReason::DuplicateTimestamp)
             }
         } else if last.last_ms.saturating_sub(timestamp_ms) <= self.window_ms {
-            Verdict::Next
+            Verdict::Late
         } else {
             Verdict::Drop(DropReason::OutOfOrder)
         }

@@ -18,7 +18,7 @@ use crate::order::Order;
 use crate::recent::Recent;
 use crate::rules::Rules;
 use crate::series::TranslatedSeries;
-use crate::sink::Sink;
+use crate::sink::{Restart, Sink, Stamp};
 use crate::stream::Stream;
 use crate::target_info::Targets;
 use crate::time::millis;
@@ -213,7 +213,8 @@ impl RemoteWrite {
         if !self.deltas.is_empty() {
             if self.next_look_ms <= now.0 {
                 self.next_look_ms = now.0 + LOOK_MS.min(self.settings.stale_ms);
-                end_silent(&mut self.deltas, now.0 - self.settings.stale_ms, &mut sink);
+                let own = self.settings;
+                end_silent(&mut self.deltas, now.0 - own.stale_ms, own, &mut sink);
             }
             next_ms = Some(self.next_look_ms);
         }
@@ -235,7 +236,7 @@ impl RemoteWrite {
             call: self.calls,
             now_ms: now.0,
         };
-        end_silent(&mut self.deltas, i64::MAX, &mut sink);
+        end_silent(&mut self.deltas, i64::MAX, self.settings, &mut sink);
         self.targets.drain(&mut sink);
         self.calls += 1;
         done
@@ -257,7 +258,7 @@ impl RemoteWrite {
             .map(UnixMillis)
     }
 
-    /// Streams of deltas that state is held for.
+    /// Streams of deltas that have not ended.
     pub fn delta_streams(&self) -> usize {
         self.deltas.len()
     }
@@ -303,6 +304,59 @@ impl RemoteWrite {
     }
 }
 
+/// When what a point says began.
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    /// 0: not known.
+    nanos: u64,
+    /// Of a sum of ours, whether the point is its first; none: the sender's own total.
+    is_first_of_sum: Option<bool>,
+}
+
+impl Start {
+    fn of_sender(nanos: u64) -> Self {
+        Self {
+            nanos,
+            is_first_of_sum: None,
+        }
+    }
+}
+
+fn stamp(
+    order: &mut Order,
+    own: Own,
+    (metric, stream): (&Metric, &Stream),
+    start: Start,
+    timestamp_ms: i64,
+    now: UnixMillis,
+) -> Stamp {
+    Stamp {
+        sort: metric.sort,
+        writer: stream.identity.hash(),
+        timestamp_ms,
+        zero_ms: zero_ms(order, own, &metric.resource, (start.nanos, timestamp_ms), now),
+        restart: restart(own, start, timestamp_ms),
+    }
+}
+
+/// A series that is known begins anew with a sum of ours that does, and with a total whose start is later than all that was
+/// written of it (OpenTelemetry's data model, "Resets and gaps"; so do created timestamps in Prometheus).
+fn restart(own: Own, start: Start, time_ms: i64) -> Option<Restart> {
+    if !own.with_zeros || start.nanos == 0 {
+        return None;
+    }
+    let start_ms = millis(start.nanos);
+    let since_ms = match start.is_first_of_sum {
+        Some(false) => return None,
+        Some(true) => None,
+        None => Some(start_ms),
+    };
+    Some(Restart {
+        since_ms,
+        zero_ms: start_ms.max(time_ms.saturating_sub(own.window_ms)),
+    })
+}
+
 /// When a series of a point was zero, should it be new: never before anything that may have been written already.
 fn zero_ms(
     order: &mut Order,
@@ -326,9 +380,12 @@ fn zero_ms(
     (zero_ms < time_ms).then_some(zero_ms)
 }
 
-fn end_silent(deltas: &mut Deltas, before_ms: i64, sink: &mut Sink<'_>) {
+fn end_silent(deltas: &mut Deltas, before_ms: i64, own: Own, sink: &mut Sink<'_>) {
+    // Older ones might be too old to be sent.
+    let oldest_ms = sink.now_ms.saturating_sub(own.age_ms / 2);
     for ended in deltas.end_silent(before_ms) {
-        let timestamp_ms = sink.now_ms.max(ended.last_ms + 1);
+        // Not at our own time: the collector that takes over from this one may have written the series already.
+        let timestamp_ms = oldest_ms.max(ended.last_ms + 1);
         if let Err(reason) = sink.write_stale(&ended.stream, timestamp_ms) {
             sink.done.samples_dropped.count(reason);
         }

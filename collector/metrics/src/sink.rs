@@ -27,6 +27,18 @@ pub(crate) struct Stamp {
     pub(crate) timestamp_ms: i64,
     /// When the series were zero, if they are new.
     pub(crate) zero_ms: Option<i64>,
+    /// When they were zero again, if they are known.
+    pub(crate) restart: Option<Restart>,
+}
+
+/// The series began anew before this point, whatever their last sample says: what stands behind it is not what was added to
+/// it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Restart {
+    /// So it is if their last sample is older than this; none: so it is.
+    pub(crate) since_ms: Option<i64>,
+    /// When, or later.
+    pub(crate) zero_ms: i64,
 }
 
 /// The samples of a point, which is one in the account.
@@ -39,6 +51,17 @@ pub(crate) struct Parts<'s, 'a> {
     reason: Option<DropReason>,
 }
 
+// === impl Restart ===
+
+impl Restart {
+    fn zero_behind(self, last_ms: i64) -> Option<i64> {
+        let is_so = self.since_ms.is_none_or(|since_ms| since_ms > last_ms);
+        is_so.then_some(self.zero_ms.max(last_ms.saturating_add(1)))
+    }
+}
+
+// === impl Sink ===
+
 impl Sink<'_> {
     /// Writes a sample, or says why not.
     #[inline]
@@ -49,14 +72,13 @@ impl Sink<'_> {
         value: SampleValue,
         exemplars: Option<Box<[u8]>>,
     ) -> Result<(), DropReason> {
-        let has_zero = stamp.zero_ms.is_some();
         let candidate = Candidate {
             sort: stamp.sort,
             writer: stamp.writer,
             timestamp_ms: stamp.timestamp_ms,
             now_ms: self.now_ms,
             call: self.call,
-            // A zero stands in front of the sample if the sample is the first, and then only.
+            // In front of it there may be a zero, see below.
             index: self.out.len(),
         };
         let sample = TranslatedSeries {
@@ -68,13 +90,22 @@ impl Sink<'_> {
         };
         match self.order.admit(series.identity, &candidate) {
             Verdict::First => {
-                if has_zero {
-                    self.write_zero(&sample, stamp);
-                    self.order.moved(series.identity, self.out.len());
+                if let Some(zero_ms) = stamp.zero_ms {
+                    self.write_zero(series, &sample, stamp.sort, zero_ms);
                 }
             }
-            Verdict::Next => {}
-            Verdict::NextOfAnother => self.done.series_conflicts += 1,
+            Verdict::Next {
+                last_ms,
+                is_of_another,
+            } => {
+                self.done.series_conflicts += u64::from(is_of_another);
+                if let Some(zero_ms) = stamp.restart.and_then(|restart| restart.zero_behind(last_ms))
+                    && zero_ms < stamp.timestamp_ms
+                {
+                    self.write_zero(series, &sample, stamp.sort, zero_ms);
+                }
+            }
+            Verdict::Late => {}
             Verdict::InPlaceOf(index) => {
                 if let Some(place) = self.out.get_mut(index) {
                     self.done.samples_dropped.count(DropReason::DuplicateTimestamp);
@@ -89,9 +120,8 @@ impl Sink<'_> {
         Ok(())
     }
 
-    fn write_zero(&mut self, first: &TranslatedSeries, stamp: Stamp) {
-        let Some(timestamp_ms) = stamp.zero_ms else { return };
-        let value = match stamp.sort {
+    fn write_zero(&mut self, series: &Series, next: &TranslatedSeries, sort: Sort, timestamp_ms: i64) {
+        let value = match sort {
             Sort::NativeHistogram => SampleValue::Histogram(native::empty(timestamp_ms)),
             Sort::Gauge | Sort::Counter | Sort::Histogram | Sort::Summary => SampleValue::Float(0.0),
         };
@@ -100,8 +130,9 @@ impl Sink<'_> {
             timestamp_ms,
             value,
             exemplars: None,
-            ..first.clone()
+            ..next.clone()
         });
+        self.order.moved(series.identity, self.out.len());
     }
 
     /// Says of each series of a stream that it has no value any more.
@@ -111,6 +142,7 @@ impl Sink<'_> {
             writer: stream.identity.hash(),
             timestamp_ms,
             zero_ms: None,
+            restart: None,
         };
         match (stream.sort, &*stream.series) {
             (Sort::NativeHistogram, [series]) => {
@@ -142,6 +174,7 @@ impl<'s, 'a> Parts<'s, 'a> {
     /// What follows was not zero before.
     pub(crate) fn without_zeros(&mut self) {
         self.stamp.zero_ms = None;
+        self.stamp.restart = None;
     }
 
     pub(crate) fn write(&mut self, series: &Series, value: f64, exemplars: Option<Box<[u8]>>) {

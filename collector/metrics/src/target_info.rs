@@ -68,13 +68,13 @@ impl Targets {
                 if Rc::ptr_eq(&target.resource, resource) || target.resource.target.as_ref() == Some(labels) {
                     target.seen_ms = now_ms;
                 } else if target.seen_ms + self.interval_ms <= now_ms && !is_full {
-                    target.write(STALE_NAN, sink);
+                    target.end(sink);
                     self.bytes = self.bytes - target.resource.weight() + resource.weight();
                     target.resource = Rc::clone(resource);
                     target.series = series(&self.name, labels, identities);
                     target.seen_ms = now_ms;
                     target.written_ms = i64::MIN;
-                    target.write(1.0, sink);
+                    target.write(sink);
                 } else {
                     sink.done.target_info_conflicts += 1;
                 }
@@ -88,7 +88,7 @@ impl Targets {
                     seen_ms: now_ms,
                     written_ms: i64::MIN,
                 };
-                target.write(1.0, sink);
+                target.write(sink);
                 self.bytes += resource.weight();
                 vacant.insert(target);
             }
@@ -101,12 +101,12 @@ impl Targets {
         let bytes = &mut self.bytes;
         self.targets.retain(|target| {
             if target.seen_ms + stale_ms <= now_ms {
-                target.write(STALE_NAN, sink);
+                target.end(sink);
                 *bytes -= target.resource.weight();
                 return false;
             }
             if target.written_ms + interval_ms <= now_ms {
-                target.write(1.0, sink);
+                target.write(sink);
             }
             true
         });
@@ -119,21 +119,33 @@ impl Targets {
     /// Writes the end of all.
     pub(crate) fn drain(&mut self, sink: &mut Sink<'_>) {
         self.bytes = 0;
-        for mut target in self.targets.drain() {
-            target.write(STALE_NAN, sink);
+        for target in self.targets.drain() {
+            target.end(sink);
         }
     }
 }
 
 impl Target {
-    fn write(&mut self, value: f64, sink: &mut Sink<'_>) {
+    /// Writes that it is so, now.
+    fn write(&mut self, sink: &mut Sink<'_>) {
         // Our own clock may stand still or step back.
         self.written_ms = sink.now_ms.max(self.written_ms.saturating_add(1));
+        self.put(self.written_ms, 1.0, sink);
+    }
+
+    /// Writes the end, right behind what was written last: the collector that takes over from this one may have written the
+    /// series since.
+    fn end(&self, sink: &mut Sink<'_>) {
+        self.put(self.written_ms.saturating_add(1), STALE_NAN, sink);
+    }
+
+    fn put(&self, timestamp_ms: i64, value: f64, sink: &mut Sink<'_>) {
         let stamp = Stamp {
             sort: Sort::Gauge,
             writer: self.owner.hash(),
-            timestamp_ms: self.written_ms,
+            timestamp_ms,
             zero_ms: None,
+            restart: None,
         };
         // Refused only where a metric of another type calls itself so.
         let refused = sink.write(&self.series, stamp, SampleValue::Float(value), None);

@@ -9,6 +9,7 @@ mod metadata;
 mod native;
 mod numbers;
 mod order;
+mod returning;
 mod staleness;
 mod target_info;
 mod write_request;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{RemoteWrite, zero_ms};
+use super::{RemoteWrite, Start, stamp};
 use crate::account::{DropReason, Translated, UnixMillis};
 use crate::context::{Metric, Sort};
 use crate::delta::{Advance, ExplicitSum, ExponentialSum, Interval, Sum};
@@ -58,29 +58,28 @@ impl RemoteWrite {
         }
         let number = point.value.ok_or(DropReason::NoValue)?.as_f64();
         let stream = self.stream(metric, &point.attributes(), Some(&[]), &mut done.labels_dropped)?;
-        let mut start_nanos = point.start_time_unix_nano;
+        let mut start = Start::of_sender(point.start_time_unix_nano);
         let mut value = number;
         if metric.is_delta() {
-            let interval = interval(start_nanos, point.time_unix_nano, now);
+            let interval = interval(point.start_time_unix_nano, point.time_unix_nano, now);
             let advance = self.deltas.advance(&stream, interval, || Sum::Number(0.0))?;
             count_advance(&advance, done);
-            start_nanos = advance.start_nanos;
+            start = Start {
+                nanos: advance.start_nanos,
+                is_first_of_sum: Some(advance.is_first),
+            };
             if let Sum::Number(sum) = advance.sum {
                 *sum += number;
                 value = *sum;
             }
         }
         let exemplars = self.number_exemplars(point, metric, timestamp_ms, done);
-        let stamp = Stamp {
-            sort: metric.sort,
-            writer: stream.identity.hash(),
-            timestamp_ms,
+        let mut stamp = self.stamp(metric, &stream, start, timestamp_ms, now);
+        if metric.sort != Sort::Counter {
             // A gauge has a value before its first point, too.
-            zero_ms: match metric.sort {
-                Sort::Counter => self.zero_ms(metric, start_nanos, timestamp_ms, now),
-                Sort::Gauge | Sort::Histogram | Sort::NativeHistogram | Sort::Summary => None,
-            },
-        };
+            stamp.zero_ms = None;
+            stamp.restart = None;
+        }
         let mut sink = self.sink(now, (out, done));
         if let [series] = &*stream.series {
             sink.write(series, stamp, SampleValue::Float(ordinary(value)), exemplars)?;
@@ -151,8 +150,9 @@ impl RemoteWrite {
         } else {
             Vec::new()
         };
-        let mut stamp = self.stamp(metric, &stream, interval, timestamp_ms);
         if !metric.is_delta() {
+            let start = Start::of_sender(interval.start_nanos);
+            let stamp = self.stamp(metric, &stream, start, timestamp_ms, now);
             let explicit = Explicit {
                 count: point.count,
                 sum: point.sum,
@@ -169,14 +169,12 @@ impl RemoteWrite {
             return Err(DropReason::Buckets);
         };
         sum.add(point.count, point.sum, point.bucket_counts.iter());
-        let (order, own) = (&mut self.order, self.settings);
-        stamp.zero_ms = zero_ms(
-            order,
-            own,
-            &metric.resource,
-            (advance.start_nanos, timestamp_ms),
-            now,
-        );
+        let start = Start {
+            nanos: advance.start_nanos,
+            is_first_of_sum: Some(advance.is_first),
+        };
+        let order = &mut self.order;
+        let stamp = stamp(order, self.settings, (metric, &stream), start, timestamp_ms, now);
         let explicit = Explicit {
             count: sum.count,
             sum: sum.sum,
@@ -224,12 +222,15 @@ impl RemoteWrite {
         histogram.check()?;
         let stream = self.stream(metric, &point.attributes(), Some(&[]), &mut done.labels_dropped)?;
         let buckets_max = self.settings.native_buckets_max;
-        let mut start_nanos = point.start_time_unix_nano;
+        let mut start = Start::of_sender(point.start_time_unix_nano);
         let encoded = if metric.is_delta() {
             let begin = || Sum::Exponential(ExponentialSum::new(point.scale));
             let advance = self.deltas.advance(&stream, interval, begin)?;
             count_advance(&advance, done);
-            start_nanos = advance.start_nanos;
+            start = Start {
+                nanos: advance.start_nanos,
+                is_first_of_sum: Some(advance.is_first),
+            };
             let Sum::Exponential(sum) = advance.sum else {
                 return Err(DropReason::Buckets);
             };
@@ -245,12 +246,7 @@ impl RemoteWrite {
             (exemplars, dropped) = exemplar::newest(point.exemplars(), EXEMPLARS_MAX, rules, timestamp_ms);
             done.exemplars_dropped += dropped;
         }
-        let stamp = Stamp {
-            sort: metric.sort,
-            writer: stream.identity.hash(),
-            timestamp_ms,
-            zero_ms: self.zero_ms(metric, start_nanos, timestamp_ms, now),
-        };
+        let stamp = self.stamp(metric, &stream, start, timestamp_ms, now);
         let mut sink = self.sink(now, (out, done));
         if let [series] = &*stream.series {
             sink.write(series, stamp, SampleValue::Histogram(encoded), exemplars)?;
@@ -281,7 +277,8 @@ impl RemoteWrite {
         );
         self.layout = layout;
         let stream = stream?;
-        let stamp = self.stamp(metric, &stream, interval, timestamp_ms);
+        let start = Start::of_sender(point.start_time_unix_nano);
+        let stamp = self.stamp(metric, &stream, start, timestamp_ms, now);
         let mut sink = self.sink(now, (out, done));
         let mut parts = Parts::new(&mut sink, stamp);
         if let [sum, count, quantiles @ ..] = &*stream.series {
@@ -320,27 +317,12 @@ impl RemoteWrite {
         &mut self,
         metric: &Metric,
         stream: &Stream,
-        interval: Interval,
-        timestamp_ms: i64,
-    ) -> Stamp {
-        let now = UnixMillis(interval.now_ms);
-        Stamp {
-            sort: metric.sort,
-            writer: stream.identity.hash(),
-            timestamp_ms,
-            zero_ms: self.zero_ms(metric, interval.start_nanos, timestamp_ms, now),
-        }
-    }
-
-    fn zero_ms(
-        &mut self,
-        metric: &Metric,
-        start_nanos: u64,
+        start: Start,
         timestamp_ms: i64,
         now: UnixMillis,
-    ) -> Option<i64> {
-        let times = (start_nanos, timestamp_ms);
-        zero_ms(&mut self.order, self.settings, &metric.resource, times, now)
+    ) -> Stamp {
+        let order = &mut self.order;
+        stamp(order, self.settings, (metric, stream), start, timestamp_ms, now)
     }
 
     fn sink<'a>(&'a mut self, now: UnixMillis, (out, done): Output<'a>) -> Sink<'a> {
