@@ -29,5 +29,6 @@ mod parity;
 mod policies;
 mod rig;
 mod schema;
+mod sdk_metrics;
 mod xray_failures;
 mod xray_oracle;
