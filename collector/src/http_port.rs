@@ -20,6 +20,9 @@ use tokio::task::{AbortHandle, JoinSet};
 const CONNECTIONS_MAX: usize = 512;
 /// A request must be whole, and its answer taken, in this time.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(15);
+/// What is read ahead of a request, whose head must fit, and what is made ahead of an answer, beside one piece of it. A
+/// browser's head is a quarter of it.
+const BUFFER_BYTES_MAX: usize = 32 * 1024;
 /// Out of descriptors or the like: the connections that end will free some.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -66,6 +69,7 @@ where
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .keep_alive(false)
+        .max_buf_size(BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .await;
     if let Err(error) = served {

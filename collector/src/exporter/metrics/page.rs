@@ -6,22 +6,28 @@ use std::convert::Infallible;
 use std::io::Write as _;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http_body::{Body, Frame};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracepipe_metrics::scrape::{Format, Page, Registry};
 
 use super::translated::unix_now;
-use crate::limiter::{Held, MemoryLimiter};
+use crate::limiter::{Held, MemoryLimiter, Reservation};
 
 /// What is written at a time.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// What the compressor holds, and the pieces that are being made; on the safe side.
-const PAGE_BYTES: u64 = 512 * 1024;
+/// What the compressor holds (less than 320 KiB), the piece that is being made and what waits for the socket (below 300 KiB,
+/// with the longest labels that there may be), and a histogram that is too long for a piece (below 550 KiB).
+const PAGE_BYTES: u64 = 1280 * 1024;
+
+/// Pages that are written at a time. Two Prometheus servers and a person are three.
+const PAGES_MAX: usize = 8;
 
 /// The body of an answer.
 pub(super) enum PageBody {
@@ -39,26 +45,66 @@ pub(super) struct Pieces {
     /// Used again and again.
     text: Vec<u8>,
     is_over: bool,
-    _held: Held,
+    _room: Room,
+}
+
+/// Where pages get their memory.
+pub(super) struct Rooms {
+    limiter: MemoryLimiter,
+    free: Arc<Semaphore>,
+}
+
+/// The memory of one page, given back when dropped.
+pub(super) struct Room {
+    _place: OwnedSemaphorePermit,
+    _memory: Memory,
+}
+
+#[expect(dead_code, reason = "given back when dropped")]
+enum Memory {
+    Held(Held),
+    Reserved(Reservation),
+}
+
+// === impl Rooms ===
+
+impl Rooms {
+    pub(super) fn new(limiter: &MemoryLimiter) -> Self {
+        Self {
+            limiter: limiter.clone(),
+            free: Arc::new(Semaphore::new(PAGES_MAX)),
+        }
+    }
+
+    /// Room for a page; none if too many are being written, or if there is no memory for another one. One at a time is
+    /// never refused for memory: what happens while it is short is what is looked for.
+    pub(super) fn take(&self) -> Option<Room> {
+        let is_first = self.free.available_permits() == PAGES_MAX;
+        let place = Arc::clone(&self.free).try_acquire_owned().ok()?;
+        let memory = if is_first {
+            Memory::Held(self.limiter.hold(PAGE_BYTES))
+        } else {
+            Memory::Reserved(self.limiter.try_reserve(PAGE_BYTES).ok()?)
+        };
+        Some(Room {
+            _place: place,
+            _memory: memory,
+        })
+    }
 }
 
 // === impl PageBody ===
 
 impl PageBody {
     /// The page as it is now.
-    pub(super) fn new(
-        registry: Rc<RefCell<Registry>>,
-        format: Format,
-        is_gzip: bool,
-        limiter: &MemoryLimiter,
-    ) -> Self {
+    pub(super) fn new(registry: Rc<RefCell<Registry>>, format: Format, is_gzip: bool, room: Room) -> Self {
         Self::Page(Box::new(Pieces {
             registry,
             page: Page::new(format),
             gzip: is_gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast())),
             text: Vec::new(),
             is_over: false,
-            _held: limiter.hold(PAGE_BYTES),
+            _room: room,
         }))
     }
 

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tracepipe_config::PrometheusSettings;
 use tracepipe_metrics::scrape::{BYTES_MAX, Format, Registry};
 
-use super::page::PageBody;
+use super::page::{PageBody, Rooms};
 use super::translated::{Points, unix_now, until};
 use crate::account::MetricsExporterAccount;
 use crate::http_port::{of_type, serve};
@@ -40,7 +40,7 @@ struct Shared {
     socket: RefCell<Option<std::net::TcpListener>>,
     /// The place of what is held in the memory account.
     held: RefCell<Held>,
-    limiter: MemoryLimiter,
+    rooms: Rooms,
     /// Told when there is something that may expire.
     changed: Notify,
 }
@@ -63,7 +63,7 @@ impl Scraped {
                 enable_open_metrics: settings.enable_open_metrics,
                 socket: RefCell::new(socket),
                 held: RefCell::new(limiter.hold(0)),
-                limiter: limiter.clone(),
+                rooms: Rooms::new(limiter),
                 changed: Notify::new(),
             }),
         }
@@ -113,10 +113,19 @@ impl Shared {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
         }
+        let Some(room) = self.rooms.take() else {
+            let mut response = plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many pages are being read, or memory is short: try again\n",
+            );
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, http::HeaderValue::from_static("5"));
+            return response;
+        };
         let accept = joined(request.headers(), header::ACCEPT);
         let format = Format::negotiate(&accept, self.enable_open_metrics);
         let is_gzip = takes_gzip(&joined(request.headers(), header::ACCEPT_ENCODING));
-        let body = PageBody::new(Rc::clone(&self.registry), format, is_gzip, &self.limiter);
+        let body = PageBody::new(Rc::clone(&self.registry), format, is_gzip, room);
         let mut response = of_type(format.content_type(), Response::new(body));
         let headers = response.headers_mut();
         // A cache must not give one scraper's page to another.

@@ -202,6 +202,81 @@ async fn a_scraper_sees_the_last_values_in_the_format_that_it_takes() {
     tokio::task::LocalSet::new().run_until(Box::pin(test)).await;
 }
 
+/// A page of 20 MB, more than the buffers of a connection take.
+async fn long_page(limiter: &MemoryLimiter) -> (MetricsExporter, MetricsTasks, std::net::SocketAddr) {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let address = socket.local_addr().unwrap();
+    let mut settings = prometheus();
+    if let MetricsExporterKind::Prometheus(settings) = &mut settings.kind {
+        settings.translation.promote = ResourcePromotion::All {
+            exclude_service_attributes: false,
+        };
+    }
+    let exporter = MetricsExporter::build(&settings, Some(socket), limiter, LIMIT).await;
+    let exporter = exporter.unwrap();
+    let mut tasks = MetricsTasks::default();
+    exporter.spawn(&mut tasks).unwrap();
+    let long = below_a_large_resource(&series(10_000, Clock::unix_now()), 2_000);
+    push(&exporter, &batch(limiter, &[long])).await;
+    assert_eq!(exporter.account().points.exported, 10_000);
+    (exporter, tasks, address)
+}
+
+/// A scraper that asks, sees the head of the answer, and reads no further.
+async fn ask_and_wait(address: std::net::SocketAddr) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).await.unwrap();
+    (stream, String::from_utf8(head.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn scrapers_that_do_not_read_hold_little_and_are_few() {
+    let test = async {
+        let limiter = limiter(LIMIT);
+        let (_exporter, _tasks, address) = long_page(&limiter).await;
+        let before = limiter.accounted();
+
+        let mut readers = Vec::new();
+        for _ in 0..8 {
+            let (stream, head) = ask_and_wait(address).await;
+            assert_eq!(head, "HTTP/1.0 200");
+            readers.push(stream);
+        }
+        let (_, refused) = ask_and_wait(address).await;
+        assert_eq!(refused, "HTTP/1.0 503");
+        let held = limiter.accounted() - before;
+        assert!((8..=12 << 20).contains(&held), "{held}");
+
+        // One that goes makes room.
+        drop(readers.pop());
+        while limiter.accounted() - before >= held {
+            tokio::task::yield_now().await;
+        }
+        let (_stream, head) = ask_and_wait(address).await;
+        assert_eq!(head, "HTTP/1.0 200");
+    };
+    tokio::task::LocalSet::new().run_until(Box::pin(test)).await;
+}
+
+#[tokio::test]
+async fn one_scraper_at_a_time_is_answered_though_memory_is_short() {
+    let test = async {
+        let limiter = limiter(LIMIT);
+        let (_exporter, _tasks, address) = long_page(&limiter).await;
+        let _others = limiter.hold(LIMIT);
+        let (_stream, head) = ask_and_wait(address).await;
+        assert_eq!(head, "HTTP/1.0 200");
+        let (head, body) = get(address, "/metrics", "").await;
+        assert!(head.starts_with("http/1.0 503"), "{head}");
+        assert!(head.contains("retry-after: 5"), "{head}");
+        assert!(String::from_utf8(body).unwrap().contains("memory is short"));
+    };
+    tokio::task::LocalSet::new().run_until(Box::pin(test)).await;
+}
+
 #[tokio::test]
 async fn what_becomes_samples_waits_for_its_receiver_and_is_told_of_at_the_end() {
     let test = async {
