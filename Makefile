@@ -21,7 +21,7 @@ cluster: ## a two-node Kubernetes cluster with the operator, left running to pla
 test: ## every test this machine can run; needs Go, Python 3.11 and Node 20 for the real peers and clients
 	@scripts/test.sh
 
-peers: ## what `make test` compares with other programs in part, in full; needs Go
+peers: ## what `make test` compares with other programs in part, in full; needs Go, for the Java agent a JDK 17 and Maven
 	@scripts/peers.sh
 
 bench: ## a quarter of an hour of ours and upstream's side by side, FULL=1 for hours; needs Go, two cores, root for a cgroup

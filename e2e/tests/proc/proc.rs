@@ -1,7 +1,7 @@
 //! Tests of real collector processes between real clients and fakes.
 //!
 //! They need `tracepipe-collector` beside this binary or in `TRACEPIPE_COLLECTOR`. Real peers and clients are named by
-//! `TRACEPIPE_OTELCOL`, `TRACEPIPE_OTELCOL_AWSXRAY`, `TRACEPIPE_PYTHON`, `TRACEPIPE_NODE_DIR` and
+//! `TRACEPIPE_OTELCOL`, `TRACEPIPE_OTELCOL_AWSXRAY`, `TRACEPIPE_PYTHON`, `TRACEPIPE_NODE_DIR`, `TRACEPIPE_JAVA_AGENT` and
 //! `TRACEPIPE_XRAY_SCHEMA`; what is not named is left out, and a line on standard error that begins with `left out:`
 //! says so.
 
@@ -20,6 +20,7 @@ mod demo;
 mod fake_process;
 mod hostile;
 mod identity;
+mod java_agent;
 mod lifecycle;
 mod line;
 mod maps;
