@@ -177,7 +177,7 @@ fn write_setting(
     writeln!(
         out,
         "load       10 spans a trace of about 526 bytes, 200 a request where nothing else is said, no compression out\n\
-         CPU        user and system time of the process by spans received; what the kernel does for loopback is mostly\n\
+         CPU        user and system time by spans or data points received; what the kernel does for loopback is mostly\n\
          \x20          on the sender's account, so do not compare with figures of a network card"
     )?;
     Ok(json!({
