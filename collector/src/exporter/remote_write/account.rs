@@ -42,6 +42,8 @@ pub struct RemoteWriteAccount {
     pub queue_bytes_max: u64,
     /// How long the oldest sample of the queue has waited.
     pub oldest_age: Duration,
+    /// How long the oldest sample of those has been here that are neither written nor given up.
+    pub lag: Duration,
     /// Requests sent, attempts included, by what they ended with.
     pub requests: BTreeMap<Ended, u64>,
     /// Requests that failed, by what was done about it.

@@ -41,6 +41,8 @@ struct State {
     shards: Shards,
     account: RemoteWriteAccount,
     metadata: VecDeque<Vec<u8>>,
+    /// Of each shard: when the oldest sample came that it has taken out, and that has come to no end.
+    flights: Vec<Option<Duration>>,
     /// The place of what waits in the memory account.
     held: Held,
     /// When what has not been taken is given up; set once all must go.
@@ -53,6 +55,7 @@ struct State {
 /// and counted so.
 pub(super) struct Flight {
     queue: SampleQueue,
+    shard: usize,
     left: u64,
     _held: Held,
 }
@@ -69,6 +72,7 @@ impl SampleQueue {
         clock: Clock,
     ) -> Self {
         let shards = Shards::new(settings, bytes_max);
+        let flights = vec![None; shards.count()];
         let wakes = (0..shards.count()).map(|_| Notify::new()).collect();
         let account = RemoteWriteAccount {
             id: id.to_owned(),
@@ -82,6 +86,7 @@ impl SampleQueue {
                     shards,
                     account,
                     metadata: VecDeque::new(),
+                    flights,
                     held: limiter.hold(0),
                     ends: None,
                     is_full: false,
@@ -168,12 +173,14 @@ impl SampleQueue {
     /// The account now.
     pub(crate) fn account(&self) -> RemoteWriteAccount {
         let state = self.inner.state.borrow();
-        let oldest = state.shards.oldest_since();
+        let now = self.inner.clock.now();
+        let waiting = state.shards.oldest_since();
+        let oldest = state.flights.iter().copied().chain([waiting]).flatten().min();
+        let age = |since: Option<Duration>| since.map(|since| now.saturating_sub(since));
         RemoteWriteAccount {
             queue_bytes: state.shards.bytes(),
-            oldest_age: oldest
-                .map(|since| self.inner.clock.now().saturating_sub(since))
-                .unwrap_or_default(),
+            oldest_age: age(waiting).unwrap_or_default(),
+            lag: age(oldest).unwrap_or_default(),
             ..state.account.clone()
         }
     }
@@ -197,16 +204,17 @@ impl SampleQueue {
         let wake = &self.inner.wakes[shard];
         loop {
             let now = self.inner.clock.now();
-            let (ready, urgent) = {
+            let (since, ready, urgent) = {
                 let shards = &mut self.inner.state.borrow_mut().shards;
-                (shards.take(shard, bytes_max(), now), shards.urgent())
+                let since = shards.since(shard);
+                (since, shards.take(shard, bytes_max(), now), shards.urgent())
             };
             match ready {
                 Ready::Now(mut series) => {
                     if let Some(next) = urgent {
                         self.inner.wakes[next].notify_one();
                     }
-                    let mut flight = self.take_off(&series);
+                    let mut flight = self.take_off(shard, since, &series);
                     let again = write_request::sort(&mut series) as u64;
                     flight.lost(Lost::Duplicate, again);
                     return Some((series, flight));
@@ -276,14 +284,16 @@ impl SampleQueue {
         state.settle();
     }
 
-    fn take_off(&self, series: &[TranslatedSeries]) -> Flight {
+    fn take_off(&self, shard: usize, since: Option<Duration>, series: &[TranslatedSeries]) -> Flight {
         let mut state = self.inner.state.borrow_mut();
         let samples = series.len() as u64;
         state.account.waiting -= samples;
         state.account.in_flight += samples;
+        state.flights[shard] = since;
         state.settle();
         Flight {
             queue: self.clone(),
+            shard,
             left: samples,
             _held: self.inner.limiter.hold(Shards::bytes_of(series)),
         }
@@ -350,5 +360,6 @@ impl Drop for Flight {
             Lost::Abandoned
         };
         self.lost(reason, self.left);
+        self.queue.inner.state.borrow_mut().flights[self.shard] = None;
     }
 }

@@ -176,6 +176,11 @@ impl Shards {
         shard.samples.front().map(|oldest| oldest.since)
     }
 
+    /// When the oldest sample of this shard came.
+    pub(super) fn since(&self, at: usize) -> Option<Duration> {
+        self.shards[at].samples.front().map(|oldest| oldest.since)
+    }
+
     /// What samples take in memory that have been taken out.
     pub(super) fn bytes_of(taken: &[TranslatedSeries]) -> u64 {
         let encoded: u64 = taken.iter().map(|one| one.encoded_len() as u64).sum();

@@ -172,19 +172,10 @@ const FIGURES: [Figure; 19] = [
     (
         "lag_seconds",
         "gauge",
-        "The newest sample that was made is so much newer than the newest that was written.",
-        lag_seconds,
+        "How long the oldest sample has been here that is neither written nor given up.",
+        |it| it.lag.as_secs(),
     ),
 ];
-
-fn lag_seconds(samples: &RemoteWriteAccount) -> u64 {
-    let lag_ms = match (samples.newest_translated_ms, samples.newest_written_ms) {
-        (Some(made), Some(written)) => made.saturating_sub(written),
-        (Some(_), None) => i64::try_from(samples.oldest_age.as_millis()).unwrap_or(i64::MAX),
-        (None, _) => 0,
-    };
-    u64::try_from(lag_ms / 1000).unwrap_or(0)
-}
 
 type Writer<'a> = (&'a MetricsExporterAccount, &'a RemoteWriteAccount);
 

@@ -98,6 +98,28 @@ fn while_nothing_is_taken_the_account_says_since_when_and_why() {
 }
 
 #[test]
+fn the_lag_is_that_of_samples_that_have_come_to_no_end_whatever_times_they_have() {
+    story(|| async {
+        let mut world = World::new(outage(MINUTE, Answer::Status(503)));
+        let now = world.now_ms();
+        // An application whose clock is ahead: the receiver does not take it.
+        world.push_all(vec![sample_of(1, now + 540_000, WRONG), sample(2, now)]);
+        tokio::time::sleep(seconds(12)).await;
+        assert_eq!(world.queue.account().lag, Duration::ZERO);
+        world.push(5);
+        tokio::time::sleep(seconds(10)).await;
+        // They are in requests that are not taken; these here wait.
+        world.push(5);
+        tokio::time::sleep(seconds(20)).await;
+        let lag = world.queue.account().lag;
+        assert!((seconds(30)..seconds(31)).contains(&lag), "{lag:?}");
+        tokio::time::sleep(MINUTE).await;
+        assert_eq!(world.queue.account().lag, Duration::ZERO);
+        world.settle().await;
+    });
+}
+
+#[test]
 fn a_receiver_that_says_when_to_come_again_is_left_alone_until_then() {
     let here = || SystemTime::UNIX_EPOCH + Clock::unix_now();
     for status in [429, 503] {
