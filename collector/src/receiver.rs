@@ -43,8 +43,10 @@ pub struct Server {
 /// Where requests go.
 #[derive(Clone)]
 pub struct Owners {
-    /// Those with spans.
+    /// Those with spans; the account of all that nobody takes is with it.
     pub ingest: SharedIngest,
+    /// There is a pipeline for spans. Without one requests with them are refused.
+    pub takes_traces: bool,
     /// Those with metrics, if there is a pipeline for them.
     pub metrics: Option<SharedInlet>,
 }

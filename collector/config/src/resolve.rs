@@ -61,7 +61,8 @@ impl Config {
         let lines = pipelines::resolve(self, diag);
         let telemetry = telemetry?;
         service::distinct_addresses(self, &lines, &telemetry, diag);
-        let traces = lines.traces?;
+        // None without such a pipeline, or after an error.
+        let traces = lines.traces.unwrap_or_default();
         Some(Settings {
             otlp: lines.otlp?,
             memory_limiter: lines

@@ -28,12 +28,20 @@ pub struct Settings {
     pub batch: Option<BatchSettings>,
     /// `processors.resource`: what is done to resource attributes on the way out, in this order.
     pub resource: Vec<ResourceAction>,
-    /// The exporters of the traces pipeline, in its order; at least one.
+    /// The exporters of the traces pipeline, in its order; at least one. None: there is no such pipeline, and traces are
+    /// not received.
     pub exporters: Vec<ExporterSettings>,
-    /// The metrics pipeline; without one metrics are not received.
+    /// The metrics pipeline; without one metrics are not received. One of the two is there.
     pub metrics: Option<MetricsSettings>,
     /// `service.telemetry` and the health endpoint.
     pub telemetry: TelemetrySettings,
+}
+
+impl Settings {
+    /// There is a traces pipeline.
+    pub fn takes_traces(&self) -> bool {
+        !self.exporters.is_empty()
+    }
 }
 
 /// `receivers.otlp.protocols`: at least one of the two is there.

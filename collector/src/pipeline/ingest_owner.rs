@@ -62,6 +62,7 @@ impl IngestOwner {
                 let listener = TcpListener::from_std(listener).context("a socket cannot be used")?;
                 let owners = Owners {
                     ingest: Rc::clone(&ingest),
+                    takes_traces: self.settings.takes_traces(),
                     metrics: metrics.clone(),
                 };
                 let server = Server::new(transport, listener, settings, owners, self.limiter.clone());

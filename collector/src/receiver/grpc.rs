@@ -25,7 +25,7 @@ use super::connections::drive;
 use super::message::{Format, Message};
 use super::peer::{BUFFER_BYTES_MAX, Peer};
 use super::rejection::Rejection;
-use super::shared::Reading;
+use super::shared::{Reading, Shared};
 use super::unary_body::UnaryBody;
 use super::wire::Wire;
 use crate::account::Signal;
@@ -123,7 +123,7 @@ async fn answer(request: Request<Incoming>, peer: Rc<Peer>) -> Result<Response<U
 
 async fn read(request: Request<Incoming>, peer: &Peer, reading: &Reading<'_>) -> Result<Message, Rejection> {
     let shared = &peer.shared;
-    let signal = check_path(request.uri().path(), shared.metrics.is_some())?;
+    let signal = check_path(request.uri().path(), shared)?;
     reading.carries(signal);
     check_content_type(request.headers())?;
     let named = Compression::of(request.headers().get("grpc-encoding").map(HeaderValue::as_bytes))?;
@@ -154,13 +154,17 @@ async fn read(request: Request<Incoming>, peer: &Peer, reading: &Reading<'_>) ->
     })
 }
 
-fn check_path(path: &str, takes_metrics: bool) -> Result<Signal, Rejection> {
+fn check_path(path: &str, shared: &Shared) -> Result<Signal, Rejection> {
+    let takes_metrics = shared.metrics.is_some();
     match path {
-        EXPORT_TRACES => return Ok(Signal::Traces),
+        EXPORT_TRACES if shared.takes_traces => return Ok(Signal::Traces),
         EXPORT_METRICS if takes_metrics => return Ok(Signal::Metrics),
         _ => {}
     }
     Err(match path.strip_prefix(SERVICES) {
+        Some(service) if service.starts_with("trace.") && !shared.takes_traces => {
+            Rejection::NoPipeline { signal: "traces" }
+        }
         Some(service) if service.starts_with("metrics.") && !takes_metrics => {
             Rejection::NoPipeline { signal: "metrics" }
         }

@@ -147,7 +147,9 @@ fn drain(mut body: Incoming, rejection: &Rejection, bytes_max: u64) {
 
 fn check_path(path: &str, shared: &Shared) -> Result<Signal, Rejection> {
     match path {
-        path if path == shared.traces_path => Ok(Signal::Traces),
+        path if path == shared.traces_path && shared.takes_traces => Ok(Signal::Traces),
+        path if path == shared.traces_path => Err(Rejection::NoPipeline { signal: "traces" }),
+        "/v1/traces" if !shared.takes_traces => Err(Rejection::NoPipeline { signal: "traces" }),
         path if path == shared.metrics_path && shared.metrics.is_some() => Ok(Signal::Metrics),
         path if path == shared.metrics_path => Err(Rejection::NoPipeline { signal: "metrics" }),
         "/v1/metrics" if shared.metrics.is_none() => Err(Rejection::NoPipeline { signal: "metrics" }),

@@ -51,7 +51,7 @@ pub(crate) enum Rejection {
     Encoding(String),
     /// No pipeline takes this signal.
     NoPipeline {
-        /// `metrics` or `logs`.
+        /// `traces`, `metrics` or `logs`.
         signal: &'static str,
     },
     /// There is nothing at this path.
@@ -191,6 +191,11 @@ impl Rejection {
             Self::NoPipeline { signal: "metrics" } => {
                 "this collector has no pipeline for metrics; give it one (service.pipelines.metrics, or \
                  ampRemoteWriteEndpoint in the TracingPipeline), or set OTEL_METRICS_EXPORTER=none in the application"
+                    .into()
+            }
+            Self::NoPipeline { signal: "traces" } => {
+                "this collector has no pipeline for traces; give it one (service.pipelines.traces), or set \
+                 OTEL_TRACES_EXPORTER=none in the application"
                     .into()
             }
             Self::NoPipeline { signal } => format!(

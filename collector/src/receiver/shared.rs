@@ -31,6 +31,8 @@ const AT_A_STRETCH_SPANS_MAX: usize = 2048;
 pub(super) struct Shared {
     pub(super) transport: Transport,
     pub(super) ingest: SharedIngest,
+    /// There is a pipeline for what the ingest owner takes.
+    pub(super) takes_traces: bool,
     /// Where requests with metrics go, if there is a pipeline for them.
     pub(super) metrics: Option<SharedInlet>,
     pub(super) limiter: MemoryLimiter,
@@ -52,12 +54,17 @@ impl Shared {
         owners: Owners,
         limiter: MemoryLimiter,
     ) -> Self {
-        let Owners { ingest, metrics } = owners;
+        let Owners {
+            ingest,
+            takes_traces,
+            metrics,
+        } = owners;
         let clock = ingest.borrow().clock();
         Self {
             transport,
             clock,
             ingest,
+            takes_traces,
             metrics,
             limiter,
             max_request_bytes: settings.max_request_bytes,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tracepipe_e2e::clock;
+use tracepipe_e2e::fake_amp::{FakeAmp, Options};
 use tracepipe_e2e::load::{self, Outcome, Sender, Target};
 use tracepipe_e2e::order_system::{self, Traffic};
 use tracepipe_e2e::rng::Rng;
@@ -12,6 +13,7 @@ use tracepipe_e2e::spans::{Kind, ResourceSpans, Span, Status};
 use tracepipe_e2e::workload::{Encoding, Mix, OtlpRequest};
 use tracepipe_otlp::{SpanId, TraceId};
 
+use crate::amp_rig::{self, Counters};
 use crate::rig::{self, LIMIT, plain, send, settled, stop, truths};
 
 /// A trace of one span that failed, so that it is kept.
@@ -249,6 +251,52 @@ async fn signals_that_no_pipeline_takes_are_answered_for_good() {
     }
     let (status, _) = post(rig.collector.http().unwrap(), "/v1/traces").await;
     assert_eq!(status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_alone_run_and_traces_are_refused_for_good() {
+    let front = FakeAmp::start(Options::new(amp_rig::key())).await.unwrap();
+    let both = amp_rig::config(&front.url());
+    let is_of_traces = |line: &str| line.trim_start().starts_with("traces:") || line == "  debug:";
+    let alone: Vec<&str> = both.lines().filter(|line| !is_of_traces(line)).collect();
+    // Ready, or it would not have started.
+    let collector = amp_rig::collector(&alone.join("\n"), |start| start).await;
+
+    let sender = Sender::new(Target::grpc(collector.grpc().unwrap())).unwrap();
+    let spans = request(vec![failed_span(1)], Encoding::Protobuf);
+    match sender.send(spans.body, Encoding::Protobuf).await {
+        Outcome::Refused {
+            retryable: false,
+            code,
+            message,
+            ..
+        } => {
+            assert_eq!(code, "grpc 12", "UNIMPLEMENTED");
+            assert!(message.contains("service.pipelines.traces"), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let (status, body) = post(collector.http().unwrap(), "/v1/traces").await;
+    assert_eq!(status, 404, "{body}");
+    assert!(body.contains("OTEL_TRACES_EXPORTER"), "{body}");
+
+    let counters = Counters::until_now(40, 5);
+    let points = amp_rig::send(&amp_rig::sender(&collector), &counters, 0..5).await;
+    let account = amp_rig::settled(&collector, points).await;
+    assert_eq!(amp_rig::written(&front), counters.samples(5));
+    assert_eq!(account.sum("tracepipe_spans_accepted"), 0);
+    let refused = account.by_label("tracepipe_requests_refused", "reason");
+    assert_eq!(
+        refused,
+        [("no_pipeline".to_owned(), 2)].into(),
+        "in the account of spans"
+    );
+    let (_, said) = collector.health("/exporters").await.unwrap();
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["exporters"], serde_json::json!([]));
+    assert_eq!(said["metrics_exporters"][0]["id"], "prometheusremotewrite");
+    let last = stop(collector).await;
+    assert_eq!(last.metrics_inside(), 0);
 }
 
 /// An empty JSON request.

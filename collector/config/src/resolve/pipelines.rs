@@ -1,4 +1,4 @@
-//! The pipelines: one of traces, and beside it at most one of metrics.
+//! The pipelines: one of traces, one of metrics, or both.
 
 use super::{Reference, exporters, processors, receivers, references, sigv4};
 use crate::catalog::Role;
@@ -22,7 +22,7 @@ pub(super) struct Lines {
     pub(super) metrics: Option<MetricsSettings>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Traces {
     pub(super) tail_sampling: Option<TailSamplingSettings>,
     pub(super) batch: Option<BatchSettings>,
@@ -61,53 +61,48 @@ impl<'c, T: Clone> Once<'c, T> {
 }
 
 pub(super) fn resolve(config: &Config, diag: &mut Diagnostics) -> Lines {
+    if config.service.pipelines.is_empty() {
+        let message =
+            "no pipeline; write `service: {pipelines: {traces: {receivers: [otlp], exporters: [...]}}}`";
+        diag.error(config.service.at, "service.pipelines.traces", message);
+    }
     let traces = one(config, Signal::Traces, diag);
     let metrics = one(config, Signal::Metrics, diag);
     check_unused(config, [traces, metrics], diag);
     let mut lines = Lines::default();
     let mut resolved = Resolved::default();
-    let receiver = traces.and_then(|pipeline| {
+    // The sockets are those of the first pipeline.
+    let receiver = traces.or(metrics).and_then(|pipeline| {
         let named = named(config, pipeline, diag);
         let receiver = receivers::one(&named.receivers, pipeline, diag)?;
         lines.otlp = receivers::resolve(receiver, diag);
         Some(receiver)
     });
+    if let Some(receiver) = receiver {
+        without_pipeline(
+            receiver,
+            [traces, metrics].map(|pipeline| pipeline.is_some()),
+            diag,
+        );
+    }
     if let Some(pipeline) = traces {
         line_of_traces(config, pipeline, &mut resolved, &mut lines, diag);
     }
-    match (metrics, receiver) {
-        (Some(pipeline), receiver) => {
+    if let Some(pipeline) = metrics {
+        if traces.is_some() {
             same_receiver(config, (pipeline, receiver), diag);
-            line_of_metrics(config, pipeline, &mut resolved, &mut lines, diag);
         }
-        (None, Some(receiver)) => without_metrics(receiver, diag),
-        (None, None) => {}
+        line_of_metrics(config, pipeline, &mut resolved, &mut lines, diag);
     }
     lines
 }
 
-/// The one pipeline of a signal.
+/// The one pipeline of a signal, if there is one.
 fn one<'c>(config: &'c Config, signal: Signal, diag: &mut Diagnostics) -> Option<&'c PipelineConfig> {
     let all = &config.service.pipelines;
     let mut pipelines = all.iter().filter(|pipeline| pipeline.signal() == Some(signal));
     let word = signal.word();
-    let Some(pipeline) = pipelines.next() else {
-        if signal == Signal::Traces {
-            let (at, message) = match all.first() {
-                None => (
-                    config.service.at,
-                    "no pipeline; write `service: {pipelines: {traces: {receivers: [otlp], exporters: [...]}}}`",
-                ),
-                Some(other) => (
-                    other.id.at,
-                    "no traces pipeline; this version has a metrics pipeline beside one of traces only: write `traces: \
-                     {receivers: [otlp], exporters: [...]}` under `pipelines`",
-                ),
-            };
-            diag.error(at, "service.pipelines.traces", message);
-        }
-        return None;
-    };
+    let pipeline = pipelines.next()?;
     for more in pipelines {
         let message = format!(
             "this version has one {word} pipeline, and that is `{}`",
@@ -283,17 +278,28 @@ fn same_receiver(
     }
 }
 
-/// A setting for metrics, and nothing takes them.
-fn without_metrics(receiver: &Component<ReceiverConfig>, diag: &mut Diagnostics) {
+/// A setting for a signal that no pipeline takes.
+fn without_pipeline(
+    receiver: &Component<ReceiverConfig>,
+    [has_traces, has_metrics]: [bool; 2],
+    diag: &mut Diagnostics,
+) {
     let ReceiverConfig::Otlp(written) = &receiver.config;
-    if let Some(http) = &written.http
-        && let Some(path) = &http.value.metrics_url_path
-    {
-        diag.warn(
-            path.at,
-            format!("receivers.{}.protocols.http.metrics_url_path", receiver.id.value),
-            "has no effect: there is no metrics pipeline",
-        );
+    let Some(http) = &written.http else { return };
+    for (signal, path, has_pipeline) in [
+        (Signal::Traces, &http.value.traces_url_path, has_traces),
+        (Signal::Metrics, &http.value.metrics_url_path, has_metrics),
+    ] {
+        if let Some(path) = path
+            && !has_pipeline
+        {
+            let word = signal.word();
+            diag.warn(
+                path.at,
+                format!("receivers.{}.protocols.http.{word}_url_path", receiver.id.value),
+                format!("has no effect: there is no {word} pipeline"),
+            );
+        }
     }
 }
 

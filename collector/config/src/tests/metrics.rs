@@ -147,6 +147,31 @@ fn without_a_metrics_pipeline_there_are_no_metrics() {
 }
 
 #[test]
+fn a_metrics_pipeline_alone_is_enough() {
+    let text = "exporters: {prometheus: {endpoint: \"0.0.0.0:8889\"}}\nprocessors: {memory_limiter: {limit_mib: 123, \
+                check_interval: 1s}}\nreceivers: {otlp: {protocols: {http: {traces_url_path: /t, endpoint: \"0.0.0.0:4\"}}}}\n\
+                service: {pipelines: {metrics/x: {receivers: [otlp], processors: [memory_limiter], exporters: \
+                [prometheus]}}}\n";
+    let loaded = load_text(text).unwrap();
+    let settings = loaded.settings;
+    assert!(!settings.takes_traces());
+    assert_eq!(
+        (settings.tail_sampling, settings.batch, settings.exporters),
+        (None, None, Vec::new())
+    );
+    assert_eq!(settings.memory_limiter.limit_bytes, 123 * MIB);
+    assert_eq!(settings.otlp.http.unwrap().endpoint.port(), 4);
+    assert_eq!(settings.metrics.unwrap().exporters.len(), 1);
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "collector.yaml:3:56: receivers.otlp.protocols.http.traces_url_path: has no effect: there is no traces pipeline"
+        ]
+    );
+}
+
+#[test]
 fn the_exporter_has_the_name_of_either_version_of_upstream() {
     for word in [
         "prometheusremotewrite",
