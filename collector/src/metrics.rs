@@ -8,7 +8,7 @@
 mod batcher;
 mod inlet;
 
-pub use batcher::{MetricsBatch, MetricsBatcher};
+pub use batcher::{EditedRequest, MetricsBatch, MetricsBatcher, Rest};
 pub use inlet::{MetricsInlet, MetricsMessage, MetricsRequest, NotTaken, SharedInlet, channel};
 
 #[cfg(test)]

@@ -60,9 +60,18 @@ pub(crate) fn batch(limiter: &MemoryLimiter, requests: &[Bytes]) -> Arc<MetricsB
     let mut batcher = MetricsBatcher::new(Some(&settings), Vec::new(), limiter.clone());
     for request in requests {
         offer(&inlet, limiter, request).unwrap();
-        batcher.push(received(&mut messages));
+        assert!(push(&mut batcher, received(&mut messages)).is_empty());
     }
     batcher.take().unwrap()
+}
+
+/// The batches that a request fills.
+pub(crate) fn push(batcher: &mut MetricsBatcher, request: MetricsRequest) -> Vec<Arc<MetricsBatch>> {
+    let mut request = batcher.edit(request);
+    let mut rest = request.rest();
+    let full = std::iter::from_fn(|| batcher.fill(&mut rest)).collect();
+    assert_eq!(rest.lost(), 0);
+    full
 }
 
 fn within(message: &[u8], field: u32) -> Vec<u8> {

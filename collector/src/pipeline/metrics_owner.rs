@@ -111,8 +111,12 @@ impl Line {
             match message {
                 Some(MetricsMessage::Request(request)) => {
                     self.account.waiting += request.counted.points;
-                    let full = self.batcher.push(request);
-                    self.hand_on(full).await;
+                    let mut request = self.batcher.edit(request);
+                    let mut rest = request.rest();
+                    while let Some(full) = self.batcher.fill(&mut rest) {
+                        self.hand_on([full]).await;
+                    }
+                    self.lose("too_large", rest.lost());
                 }
                 Some(MetricsMessage::Snapshot { ingest, reply }) => self.answer(*ingest, reply),
                 Some(MetricsMessage::Drain) | None => break,
@@ -162,6 +166,14 @@ impl Line {
             }
         };
         tokio::join!(flush, answer);
+    }
+
+    /// Data points that wait and get into no batch.
+    fn lose(&mut self, reason: &'static str, points: u64) {
+        if points > 0 {
+            self.account.waiting -= points;
+            *self.account.lost.entry(reason).or_default() += points;
+        }
     }
 
     /// Gives batches to every exporter. Between two others have their turn: scrapes are answered, answers read.

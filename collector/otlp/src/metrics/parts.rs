@@ -90,6 +90,12 @@ impl<'a> Parts<'a> {
 
     /// The next request; none when all data points are given.
     pub fn next_part(&mut self) -> Option<&[u8]> {
+        self.next_part_of(u64::MAX)
+    }
+
+    /// As [`Self::next_part`], with at most `points_max` data points; at least one is given.
+    pub fn next_part_of(&mut self, points_max: u64) -> Option<&[u8]> {
+        let points_max = points_max.max(1);
         loop {
             let Some(resource) = &mut self.resource else {
                 self.resource = Some(Level::new(next_message(&mut self.resources, RESOURCE)?, SCOPE));
@@ -111,14 +117,15 @@ impl<'a> Parts<'a> {
                 continue;
             }
             let series_max = self.bounds.spread_max / around_metric.max(1);
-            let bytes_max = self.bounds.bytes_max.min(series_max * SERIES_BYTES_MIN);
+            let bytes_max = series_max.saturating_mul(SERIES_BYTES_MIN);
+            let bytes_max = self.bounds.bytes_max.min(bytes_max);
             let metrics = match &mut self.metric {
                 Some(metric) if around_metric > self.bounds.around_max => {
                     self.passed_over += metric.points();
                     Vec::new()
                 }
-                Some(metric) => metric.take(bytes_max),
-                None => whole_metrics(&mut scope.rest, bytes_max),
+                Some(metric) => metric.take(bytes_max, points_max),
+                None => whole_metrics(&mut scope.rest, bytes_max, points_max),
             };
             if !metrics.is_empty() {
                 self.repeated += around_metric;
@@ -136,12 +143,21 @@ impl<'a> Parts<'a> {
 }
 
 /// The next metrics that fit together, each as it stands. Empty when none is left and when the next alone is too long.
-fn whole_metrics(rest: &mut &[u8], bytes_max: usize) -> Vec<u8> {
+fn whole_metrics(rest: &mut &[u8], bytes_max: usize, points_max: u64) -> Vec<u8> {
     let mut metrics = Vec::new();
+    let mut points_left = points_max;
     for (field, payload, record) in records(rest) {
-        if let (METRIC, Payload::Bytes(_)) = (field, payload) {
-            if metrics.len() + record.len() > bytes_max {
+        if let (METRIC, Payload::Bytes(metric)) = (field, payload) {
+            if metrics.len().saturating_add(record.len()) > bytes_max {
                 break;
+            }
+            // Counted only where it matters.
+            if points_max < u64::MAX {
+                let points = LongMetric::new(metric).map_or(0, |metric| metric.points());
+                match points_left.checked_sub(points) {
+                    Some(left) => points_left = left,
+                    None => break,
+                }
             }
             metrics.extend_from_slice(record);
         }
@@ -250,16 +266,23 @@ impl<'a> LongMetric<'a> {
     }
 
     /// The metric with its next points, at least one if any is left; else nothing.
-    fn take(&mut self, bytes_max: usize) -> Vec<u8> {
+    fn take(&mut self, bytes_max: usize, points_max: u64) -> Vec<u8> {
         let mut points = Vec::new();
+        let mut left = points_max;
         while let Some(data) = self.data.last_mut() {
             let before = *data;
             match next_message(data, POINT) {
-                Some(point) if !points.is_empty() && points.len() + point.len() > bytes_max => {
+                Some(point)
+                    if left == 0
+                        || !points.is_empty() && points.len().saturating_add(point.len()) > bytes_max =>
+                {
                     *data = before;
                     break;
                 }
-                Some(point) => put_bytes(POINT, point, &mut points),
+                Some(point) => {
+                    left -= 1;
+                    put_bytes(POINT, point, &mut points);
+                }
                 None => drop(self.data.pop()),
             }
         }

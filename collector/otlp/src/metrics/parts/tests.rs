@@ -98,6 +98,27 @@ proptest! {
     }
 
     #[test]
+    fn parts_have_no_more_points_than_asked_for_each_time(
+        request in requests(),
+        sizes in proptest::collection::vec(1_u64..6, 1..20),
+    ) {
+        let request = request.encode_to_vec();
+        let unbounded = PartBounds {
+            bytes_max: usize::MAX,
+            spread_max: usize::MAX,
+            ..WIDE
+        };
+        let mut parts = Parts::new(&request, unbounded);
+        let mut together = Vec::new();
+        for size in sizes.iter().cycle() {
+            let Some(part) = parts.next_part_of(*size) else { break };
+            prop_assert!(check(part).unwrap().points <= *size);
+            together.extend(points(part));
+        }
+        prop_assert_eq!(together, points(&request));
+    }
+
+    #[test]
     fn what_is_passed_over_is_counted_and_the_rest_is_given(
         request in requests(),
         around_max in 0_usize..200,
