@@ -2,6 +2,7 @@
 //! lost and counted under one reason.
 
 mod faults;
+mod gone;
 mod mixtures;
 mod receiver;
 mod role;
