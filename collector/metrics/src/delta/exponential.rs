@@ -61,8 +61,32 @@ impl ExponentialSum {
         self.count = self.count.saturating_add(delta.count);
         self.sum += delta.sum;
         self.zero_count = self.zero_count.saturating_add(delta.zero_count);
-        self.zero_threshold = self.zero_threshold.max(delta.zero_threshold);
+        let is_empty = self.count == delta.count;
+        let widest = self.zero_threshold.max(delta.zero_threshold);
+        let is_wider = !is_empty && self.zero_threshold != delta.zero_threshold;
+        self.zero_threshold = widest;
+        if is_wider {
+            self.widen_zero();
+        }
         Ok(())
+    }
+
+    /// What one of both counted in buckets below the threshold of the other counts as zero, too. A bucket that lies on the
+    /// threshold moves it up to its own end (Prometheus' native histogram specification, "Zero bucket").
+    fn widen_zero(&mut self) {
+        let buckets_per_double = f64::from(self.scale).exp2();
+        // Bucket `i` lies above `2^(i / 2^scale)`; the conversion saturates.
+        #[expect(clippy::cast_possible_truncation, reason = "it saturates")]
+        let end = (self.zero_threshold.log2() * buckets_per_double).ceil() as i64;
+        for row in [&mut self.positive, &mut self.negative] {
+            let Some((count, highest)) = row.take_below(end) else {
+                continue;
+            };
+            self.zero_count = self.zero_count.saturating_add(count);
+            #[expect(clippy::cast_precision_loss, reason = "a bucket's index is far below 2^53")]
+            let end = ((highest + 1) as f64 / buckets_per_double).exp2();
+            self.zero_threshold = self.zero_threshold.max(end.min(f64::MAX));
+        }
     }
 
     /// As a histogram.
@@ -101,6 +125,17 @@ impl Row {
             ends = Some((low.min(first), high.max(last)));
         }
         ends.is_none_or(|(low, high)| high - low < DELTA_BUCKETS_MAX.cast_signed() as i64)
+    }
+
+    /// Takes out what is counted before a bucket; with the last bucket that had a count.
+    fn take_below(&mut self, end: i64) -> Option<(u64, i64)> {
+        let end = usize::try_from(end.saturating_sub(self.offset)).ok()?;
+        let end = end.min(self.counts.len());
+        let taken = self.counts.get_mut(..end)?;
+        let highest = taken.iter().rposition(|count| *count > 0)?;
+        let total = taken.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
+        taken.fill(0);
+        Some((total, self.offset + i64::try_from(highest).ok()?))
     }
 
     fn add<I: Iterator<Item = u64> + Clone>(&mut self, mine: u32, other: &Half<I>, theirs: u32) {

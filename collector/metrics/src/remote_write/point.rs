@@ -54,7 +54,7 @@ impl RemoteWrite {
         let timestamp_ms = self.time(point.time_unix_nano, now)?;
         if point.is_stale {
             let interval = interval(point.start_time_unix_nano, point.time_unix_nano, now);
-            return self.stale(&point.attributes(), metric, interval, (out, done));
+            return self.stale(&point.attributes(), metric, interval, &[], (out, done));
         }
         let number = point.value.ok_or(DropReason::NoValue)?.as_f64();
         let stream = self.stream(metric, &point.attributes(), Some(&[]), &mut done.labels_dropped)?;
@@ -118,7 +118,10 @@ impl RemoteWrite {
         let timestamp_ms = self.time(point.time_unix_nano, now)?;
         let interval = interval(point.start_time_unix_nano, point.time_unix_nano, now);
         if point.is_stale {
-            return self.stale(&point.attributes(), metric, interval, (out, done));
+            let bounds: Vec<u64> = point.explicit_bounds.iter().collect();
+            let is_whole = point.bucket_counts.len() == bounds.len() + 1 && rises(&bounds);
+            let own: &[u64] = if is_whole { &bounds } else { &[] };
+            return self.stale(&point.attributes(), metric, interval, own, (out, done));
         }
         let bounds = point.explicit_bounds.len();
         let counts = point.bucket_counts.len();
@@ -127,7 +130,10 @@ impl RemoteWrite {
         }
         let mut layout = std::mem::take(&mut self.layout);
         layout.clear();
-        layout.extend(point.explicit_bounds.iter());
+        // Bounds without counts say nothing of the buckets.
+        if counts != 0 {
+            layout.extend(point.explicit_bounds.iter());
+        }
         let stream = if rises(&layout) {
             self.stream(
                 metric,
@@ -202,7 +208,7 @@ impl RemoteWrite {
         let timestamp_ms = self.time(point.time_unix_nano, now)?;
         let interval = interval(point.start_time_unix_nano, point.time_unix_nano, now);
         if point.is_stale {
-            return self.stale(&point.attributes(), metric, interval, (out, done));
+            return self.stale(&point.attributes(), metric, interval, &[], (out, done));
         }
         let histogram = Exponential {
             count: point.count,
@@ -264,7 +270,8 @@ impl RemoteWrite {
         let timestamp_ms = self.time(point.time_unix_nano, now)?;
         let interval = interval(point.start_time_unix_nano, point.time_unix_nano, now);
         if point.is_stale {
-            return self.stale(&point.attributes(), metric, interval, (out, done));
+            let own: Vec<u64> = point.quantiles().map(|it| it.quantile.to_bits()).collect();
+            return self.stale(&point.attributes(), metric, interval, &own, (out, done));
         }
         let mut layout = std::mem::take(&mut self.layout);
         layout.clear();
@@ -294,16 +301,20 @@ impl RemoteWrite {
         Ok(timestamp_ms)
     }
 
-    /// A point that says that there is no value any more: so do all series of its stream.
+    /// A point that says that there is no value any more: so do all series of its stream, or those of its `own` layout when
+    /// the stream is not known.
     fn stale(
         &mut self,
         attributes: &Attributes<'_>,
         metric: &Metric,
         interval: Interval,
+        own: &[u64],
         (out, done): Output<'_>,
     ) -> Result<i64, DropReason> {
         // Such a point need not have the bounds that the others have.
-        let stream = self.stream(metric, attributes, None, &mut done.labels_dropped)?;
+        let identity = self.stream_identity(metric, attributes);
+        let layout = self.streams.get(identity).is_none().then_some(own);
+        let stream = self.stream(metric, attributes, layout, &mut done.labels_dropped)?;
         if metric.is_delta() {
             self.deltas.pause(stream.identity, interval);
         }

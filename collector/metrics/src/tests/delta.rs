@@ -177,6 +177,48 @@ fn exponential_histograms_are_added_at_the_lower_scale() {
 }
 
 #[test]
+fn below_the_wider_zero_of_two_deltas_there_are_no_buckets() {
+    let delta = |time: i64, zero_threshold, offset, counts: &[u64]| otlp::ExponentialHistogramDataPoint {
+        zero_threshold,
+        ..exponents(time, 0, offset, counts)
+    };
+    let points = vec![
+        delta(NOW, 0.0, -2, &[1, 2, 4, 8]),
+        // The bucket from 1 to 2 lies on it: it counts as zero, and zero goes up to 2.
+        delta(NOW + MINUTE, 1.5, 2, &[16]),
+        delta(NOW + 2 * MINUTE, 0.5, 0, &[32, 64]),
+    ];
+    let out = Bench::new(&settings()).send_raw(&request(service(), vec![exponential("h", DELTA, points)]));
+    let shown = decoded(&out).into_iter().flat_map(|series| series.histograms);
+    let shown: Vec<_> = shown
+        .map(|it| format!("{} up to {:e}", native(&it), it.zero_threshold))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "schema 0 count 15 sum 150 zeros 0 {-1:1 0:2 1:4 2:8} up to 1e-128",
+            "schema 0 count 31 sum 310 zeros 7 {2:8 3:16} up to 2e0",
+            "schema 0 count 127 sum 1270 zeros 39 {2:72 3:16} up to 2e0",
+        ]
+    );
+}
+
+#[test]
+fn deltas_with_bounds_and_without_counts_say_nothing_of_buckets() {
+    let mut point = buckets(NOW, &[1.0, 2.0], &[]);
+    point.count = 3;
+    let shown = Bench::new(&settings()).send_metric(histogram("h", DELTA, vec![point]));
+    assert_eq!(
+        shown.keys().collect::<Vec<_>>(),
+        [
+            "h_bucket{job=shop,le=+Inf}",
+            "h_count{job=shop}",
+            "h_sum{job=shop}"
+        ]
+    );
+}
+
+#[test]
 fn exponential_histograms_that_lie_apart_lose_resolution_and_not_counts() {
     let mut bench = Bench::new(&settings());
     let points = vec![

@@ -78,6 +78,41 @@ fn a_stale_histogram_without_bounds_ends_the_buckets_that_were_there() {
 }
 
 #[test]
+fn of_a_stream_that_is_not_known_the_series_end_that_the_point_names() {
+    let mut stale = buckets(NOW, &[1.0], &[1, 1]);
+    stale.flags = 1;
+    let shown = Bench::new(&settings()).send_metric(histogram("h", CUMULATIVE, vec![stale]));
+    assert_eq!(
+        lines(&shown),
+        [
+            "h_bucket{job=shop,le=+Inf} stale@0",
+            "h_bucket{job=shop,le=1} stale@0",
+            "h_count{job=shop} stale@0",
+            "h_sum{job=shop} stale@0",
+        ]
+    );
+    let quantile_values = vec![otlp::summary_data_point::ValueAtQuantile {
+        quantile: 0.5,
+        value: 1.0,
+    }];
+    let point = otlp::SummaryDataPoint {
+        time_unix_nano: nanos(NOW),
+        flags: 1,
+        quantile_values,
+        ..otlp::SummaryDataPoint::default()
+    };
+    let shown = Bench::new(&settings()).send_metric(summary("s", vec![point]));
+    assert_eq!(
+        lines(&shown),
+        [
+            "s_count{job=shop} stale@0",
+            "s_sum{job=shop} stale@0",
+            "s{job=shop,quantile=0.5} stale@0",
+        ]
+    );
+}
+
+#[test]
 fn a_stale_native_histogram_is_empty() {
     let mut bench = Bench::new(&settings());
     let mut stale = exponents(NOW, 0, 0, &[1]);
