@@ -4,7 +4,7 @@ use super::{Any, Attributes};
 use crate::rng::Rng;
 
 /// Pieces of names; a stream's own number stands between two of them.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 30] = [
     "http.server.request.duration",
     "http_server_requests",
     "total",
@@ -25,9 +25,19 @@ const NAMES: [&str; 20] = [
     "süß",
     "x",
     "milliseconds.total",
+    "::",
+    "\u{1f4a1}idea",
+    "line\nbreak",
+    "quo\"te\\",
+    "per_",
+    "ratio.ratio_total",
+    "9",
+    "%",
+    "\u{0}",
+    "a.name.that.goes.on.and.on.for.as.long.as.anybody.may.like.and.then.for.some.more.words.until.the.end",
 ];
 
-const UNITS: [&str; 26] = [
+const UNITS: [&str; 48] = [
     "",
     "s",
     "ms",
@@ -54,10 +64,32 @@ const UNITS: [&str; 26] = [
     "/",
     "m",
     "µs",
+    "°C",
+    "By/{request}",
+    "1/{x}",
+    "//s",
+    "s/s/s",
+    "per",
+    "_",
+    "kg.m/s2",
+    "total",
+    "ratio",
+    "By_",
+    "{}",
+    "/s",
+    "s/",
+    "%/s",
+    "1/w",
+    "By/mo",
+    "min",
+    "1/1",
+    "日",
+    "{a}{b}",
+    "a b",
 ];
 
 /// Of points. None is of a resource, and none is refused by upstream.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 32] = [
     "http.request.method",
     "http.route",
     "a.b",
@@ -75,10 +107,25 @@ const KEYS: [&str; 17] = [
     "cluster",
     "otel.scope.name",
     "colon:key",
+    "\u{e9}",
+    ".lead",
+    "trail.",
+    "__",
+    "_",
+    "-",
+    "9",
+    "key_1digit",
+    "key_9",
+    "tab\tkey",
+    "\u{1f600}",
+    "__two__",
+    "exported_job",
+    "le",
+    "quantile",
 ];
 
 /// Of resources.
-const RESOURCE_KEYS: [&str; 8] = [
+const RESOURCE_KEYS: [&str; 14] = [
     "k8s.pod.name",
     "k8s.node.name",
     "host.name",
@@ -87,6 +134,12 @@ const RESOURCE_KEYS: [&str; 8] = [
     "telemetry.sdk.language",
     "3res",
     "process.command_args",
+    "service.version",
+    "otel.scope.version",
+    "__meta__",
+    "regi\u{f3}n",
+    "_res",
+    "key_res",
 ];
 
 pub(super) fn name(rng: &mut Rng, number: usize) -> String {
@@ -103,23 +156,51 @@ pub(super) fn unit(rng: &mut Rng) -> &'static str {
     rng.pick(&UNITS).copied().unwrap_or_default()
 }
 
-pub(super) fn point(rng: &mut Rng, number: usize) -> Attributes {
+/// Another unit that makes the same words, where there is one.
+pub(super) fn other_unit(unit: &'static str) -> &'static str {
+    match unit {
+        "" => "{item}",
+        "s" => " s",
+        "By" => "By/{item}",
+        other => other,
+    }
+}
+
+/// Without the key that is `reserved`.
+pub(super) fn point(rng: &mut Rng, number: usize, reserved: &str) -> Attributes {
     let mut attributes = some(rng, &KEYS, 4);
-    // Two points of a stream are never the same series.
+    attributes.retain(|(key, _)| key != reserved);
+    // Two points are never the same series.
     attributes.push(("pt".to_owned(), Any::Int(number as i64)));
     attributes
 }
 
 pub(super) fn resource(rng: &mut Rng, number: usize) -> Attributes {
     let mut attributes = some(rng, &RESOURCE_KEYS, 3);
-    // One of four has neither a name nor an instance, and its series no job.
-    if number % 4 != 3 {
-        attributes.push(("service.name".to_owned(), Any::Text(format!("shop{number}"))));
-        attributes.push(("service.instance.id".to_owned(), Any::Text(format!("i{number}"))));
-    }
-    if number % 4 == 2 {
-        attributes.push(("service.namespace".to_owned(), Any::from("ns")));
-    }
+    let [name, instance] = ["shop", "i"].map(|text| Any::Text(format!("{text}{number}")));
+    // Some have neither a name nor an instance, and their series no job.
+    let owner = match number % 8 {
+        0 => vec![("service.name", name), ("service.instance.id", instance)],
+        1 => vec![
+            ("service.instance.id", instance),
+            ("service.namespace", Any::from("ns")),
+            ("service.name", name),
+        ],
+        2 => vec![("service.name", name)],
+        3 => Vec::new(),
+        4 => vec![("service.instance.id", instance)],
+        5 => vec![
+            ("service.namespace", Any::from("ns")),
+            ("service.instance.id", instance),
+        ],
+        6 => vec![("service.name", Any::from("")), ("service.instance.id", instance)],
+        _ => vec![
+            ("service.name", Any::Int(number as i64)),
+            ("service.namespace", Any::from("")),
+            ("service.instance.id", Any::Bool(true)),
+        ],
+    };
+    attributes.extend(owner.into_iter().map(|(key, value)| (key.to_owned(), value)));
     attributes.push(("resource.number".to_owned(), Any::Int(number as i64)));
     attributes
 }
@@ -137,12 +218,10 @@ fn some(rng: &mut Rng, keys: &[&'static str], most: u64) -> Attributes {
 }
 
 fn value(rng: &mut Rng, depth: u32) -> Any {
-    // Of an empty text in a list upstream makes `null`; by itself it is no label.
-    let empty = if depth == 2 { "" } else { "-" };
     let text = |rng: &mut Rng| {
         let texts = [
             "GET",
-            empty,
+            "",
             "a \"quoted\" \\ text",
             "línea\nnueva",
             " blank ",
@@ -151,12 +230,14 @@ fn value(rng: &mut Rng, depth: u32) -> Any {
         ];
         Any::from(rng.pick(&texts).copied().unwrap_or_default())
     };
-    match rng.between(0, if depth == 0 { 5 } else { 7 }) {
+    match rng.between(0, if depth == 0 { 5 } else { 8 }) {
         0 | 1 => text(rng),
+        8 => Any::Empty,
         2 => Any::Bool(rng.chance(0.5)),
         3 => Any::Int(rng.next().cast_signed() >> rng.between(0, 63)),
         4 => Any::Double(plain_number(rng)),
         5 => {
+            // Of empty bytes in a list upstream makes `null`.
             let least = if depth == 2 { 0 } else { 1 };
             Any::Bytes(rng.span_id()[..rng.between(least, 8) as usize].to_vec())
         }

@@ -1,12 +1,12 @@
 //! Streams of points that grow as an application's do, of every kind and temporality, drawn by a seed.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod value;
 
-use super::{
-    Any, Data, Exemplar, Explicit, Exponential, Metric, Number, Point, Resource, Scope, Summary, Temporality,
-    odd,
-};
+use std::collections::BTreeSet;
+
+use super::{Any, Data, Metric, Number, Resource, Scope, Temporality, odd};
 use crate::rng::Rng;
+use value::{Stale, State, Turn, each, explicit, exponential, summary};
 
 /// What a stream measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,17 +67,19 @@ impl Kind {
 }
 
 /// Bounds of explicit histograms, so different that some have none.
-const BOUNDS: [&[f64]; 5] = [
+const BOUNDS: [&[f64]; 9] = [
     &[],
     &[0.0],
     &[0.005, 0.01, 0.025, 0.05, 0.1, 1.0, 10.0],
     &[-5.0, 0.000_000_1, 1e21],
     &[1.0, 2.0, 3.0],
+    &[f64::NEG_INFINITY, 0.0, f64::INFINITY],
+    &[f64::INFINITY],
+    &[-0.0, f64::MIN_POSITIVE, 1e308],
+    &[0.1, 0.300_000_000_000_000_04, 123_456_789.125],
 ];
 /// A second.
 const STEP_NANOS: u64 = 1_000_000_000;
-/// Buckets that an exponential histogram spreads over at most, below the 160 of the SDKs.
-const SPREAD: u64 = 60;
 
 /// A source of requests.
 #[derive(Debug)]
@@ -87,6 +89,7 @@ pub struct Source {
     streams: Vec<Stream>,
     /// Of the next request's points.
     time: u64,
+    has_late_points: bool,
 }
 
 #[derive(Debug)]
@@ -103,22 +106,6 @@ struct Stream {
     points: Vec<State>,
 }
 
-/// What a series of points has come to.
-#[derive(Debug, Clone, Default)]
-struct State {
-    attributes: super::Attributes,
-    /// What differs between series of one stream: integers or doubles, with a sum or without.
-    nature: u64,
-    start: u64,
-    last: u64,
-    total: i64,
-    explicit: Explicit,
-    zero: u64,
-    sum: f64,
-    positive: BTreeMap<i64, u64>,
-    negative: BTreeMap<i64, u64>,
-}
-
 impl Source {
     /// So many streams, dealt to some resources and scopes; points begin at `start` (nanoseconds since the Unix epoch) and
     /// each request is a second later.
@@ -127,19 +114,22 @@ impl Source {
         let resources: Vec<Resource> = (0..streams.div_ceil(20).max(4))
             .map(|number| resource(&mut rng, number))
             .collect();
-        let streams = (0..streams)
-            .filter_map(|number| {
-                let kind = kinds.get(number % kinds.len().max(1))?;
-                let mut own = Rng::for_item(seed, number as u64);
-                let place = own.between(0, resources.len() as u64 - 1) as usize;
-                Some(Stream::new(&mut own, number, *kind, place, start))
-            })
-            .collect();
+        let streams = streams_of(seed, (streams, resources.len()), kinds, start);
         Self {
             rng,
             resources,
             streams,
             time: start,
+            has_late_points: false,
+        }
+    }
+
+    /// Beside some points there are others that are up to six seconds older than the newest, each of a time of its own.
+    #[must_use]
+    pub fn with_late_points(self) -> Self {
+        Self {
+            has_late_points: true,
+            ..self
         }
     }
 
@@ -165,12 +155,34 @@ impl Source {
             let (resource, scope) = stream.place;
             let scopes = resources.get_mut(resource).map(|it| &mut it.scopes);
             if let Some(scope) = scopes.and_then(|scopes| scopes.get_mut(scope)) {
-                scope.metrics.push(stream.metric(&mut self.rng, self.time));
+                scope
+                    .metrics
+                    .push(stream.metric(&mut self.rng, self.time, self.has_late_points));
             }
         }
         self.time += STEP_NANOS;
         resources
     }
+}
+
+/// So many streams. One of five is called as another one of its kind is, in a resource or scope of its own, or in the same.
+fn streams_of(seed: u64, (count, resources): (usize, usize), kinds: &[Kind], start: u64) -> Vec<Stream> {
+    let mut streams: Vec<Stream> = Vec::new();
+    for (number, kind) in kinds.iter().copied().cycle().take(count).enumerate() {
+        let mut own = Rng::for_item(seed, number as u64);
+        let place = own.between(0, resources as u64 - 1) as usize;
+        let mut stream = Stream::new(&mut own, number, kind, place, start);
+        let other = number.checked_sub(kinds.len());
+        if let Some(other) = other.filter(|_| number / kinds.len() % 5 == 4)
+            && let Some(other) = streams.get(other)
+        {
+            stream.name.clone_from(&other.name);
+            stream.description.clone_from(&other.description);
+            stream.unit = odd::other_unit(other.unit);
+        }
+        streams.push(stream);
+    }
+    streams
 }
 
 fn resource(rng: &mut Rng, number: usize) -> Resource {
@@ -183,6 +195,7 @@ fn resource(rng: &mut Rng, number: usize) -> Resource {
     let attributes = vec![
         ("scope.key".to_owned(), Any::Int(7)),
         ("name".to_owned(), Any::from("no")),
+        ("scope_key".to_owned(), Any::from("last")),
     ];
     Resource {
         attributes: odd::resource(rng, number),
@@ -208,12 +221,12 @@ impl Stream {
         };
         // Upstream leaves a delta point out whose start it has not seen when it begins later than the stream.
         let start = start - STEP_NANOS;
-        let points = (0..rng.between(1, 3) as usize).map(|point| State {
-            attributes: odd::point(rng, point),
-            nature: rng.next(),
-            start,
-            last: start,
-            ..State::default()
+        let points = (0..rng.between(1, 3) as usize).map(|point| {
+            State::new(
+                odd::point(rng, number * 10 + point, reserved(kind)),
+                rng.next(),
+                start,
+            )
         });
         let points = points.collect();
         Self {
@@ -230,75 +243,14 @@ impl Stream {
         }
     }
 
-    fn metric(&mut self, rng: &mut Rng, time: u64) -> Metric {
+    fn metric(&mut self, rng: &mut Rng, time: u64, late: bool) -> Metric {
         // A metric without points is legal.
         let mut states = if rng.chance(0.02) {
             Vec::new()
         } else {
             std::mem::take(&mut self.points)
         };
-        let data = match self.kind {
-            Kind::Gauge => Data::Gauge(each(&mut states, rng, time, None, |_, rng| {
-                if rng.chance(0.3) {
-                    Number::Int(rng.next().cast_signed() >> rng.between(0, 63))
-                } else {
-                    Number::Double(odd::number(rng))
-                }
-            })),
-            Kind::UpDown(growth) | Kind::Counter(growth) => {
-                let monotonic = matches!(self.kind, Kind::Counter(_));
-                Data::Sum {
-                    temporality: growth.temporality(),
-                    monotonic,
-                    points: each(&mut states, rng, time, Some(growth), |state, rng| {
-                        let added = rng.between(0, 1000) as i64 - if monotonic { 0 } else { 500 };
-                        state.total += added;
-                        let value = if growth == Growth::Delta {
-                            added
-                        } else {
-                            state.total
-                        };
-                        if state.nature.is_multiple_of(2) {
-                            Number::Int(value)
-                        } else {
-                            Number::Double(value as f64)
-                        }
-                    }),
-                }
-            }
-            Kind::Histogram(growth) => Data::Histogram {
-                temporality: growth.temporality(),
-                points: recorded(each(&mut states, rng, time, Some(growth), |state, rng| {
-                    explicit(state, rng, self.bounds, growth)
-                })),
-            },
-            Kind::Exponential(growth) | Kind::Fine(growth) => Data::Exponential {
-                temporality: growth.temporality(),
-                points: each(&mut states, rng, time, Some(growth), |state, rng| {
-                    exponential(state, rng, (self.scale, self.centre), growth)
-                }),
-            },
-            Kind::Coarse => Data::Exponential {
-                temporality: Temporality::Cumulative,
-                points: each(&mut states, rng, time, Some(Growth::Cumulative), |state, rng| {
-                    exponential(state, rng, (self.scale, 0), Growth::Cumulative)
-                }),
-            },
-            Kind::Summary => Data::Summary(recorded(each(
-                &mut states,
-                rng,
-                time,
-                Some(Growth::Cumulative),
-                |state, rng| {
-                    state.total += rng.between(0, 9) as i64;
-                    Summary {
-                        count: state.total.unsigned_abs(),
-                        sum: state.total as f64 * 0.25,
-                        quantiles: vec![(0.0, 0.5), (0.5, odd::number(rng)), (0.99, 7.25), (1.0, 1e3)],
-                    }
-                },
-            ))),
-        };
+        let data = self.data(&mut states, rng, time, late);
         if !states.is_empty() {
             self.points = states;
         }
@@ -309,146 +261,93 @@ impl Stream {
             data,
         }
     }
-}
 
-/// Without those that say "nothing recorded": upstream marks fewer series of them than were written.
-fn recorded<V>(points: Vec<Point<V>>) -> Vec<Point<V>> {
-    points.into_iter().filter(|point| !point.stale).collect()
-}
-
-/// The next point of each series. `growth`: None for gauges, which have no start.
-fn each<V: Default>(
-    states: &mut [State],
-    rng: &mut Rng,
-    time: u64,
-    growth: Option<Growth>,
-    mut value: impl FnMut(&mut State, &mut Rng) -> V,
-) -> Vec<Point<V>> {
-    let mut points = Vec::new();
-    for state in states {
-        let start = match growth {
-            None => 0,
-            Some(Growth::Cumulative) => state.start,
-            Some(Growth::Delta) => state.last,
-        };
-        // A delta stream that says "nothing recorded" is one more gap, so those do not.
-        let stale = growth != Some(Growth::Delta) && rng.chance(0.03);
-        state.last = time;
-        points.push(Point {
-            attributes: state.attributes.clone(),
-            start,
+    fn data(&self, states: &mut [State], rng: &mut Rng, time: u64, late: bool) -> Data {
+        let turn = |growth: Option<Growth>, stale| Turn {
             time,
+            growth,
             stale,
-            exemplars: if stale || growth.is_none() {
-                Vec::new()
-            } else {
-                exemplars(rng, time)
+            // Prometheus takes no native histogram that is older than the one before; older deltas are none.
+            may_be_late: late && growth != Some(Growth::Delta) && stale != Stale::Native,
+            has_exemplars: true,
+        };
+        match self.kind {
+            Kind::Gauge => Data::Gauge(each(states, rng, turn(None, Stale::Bare), |_, rng| {
+                if rng.chance(0.3) {
+                    Number::Int(rng.next().cast_signed() >> rng.between(0, 63))
+                } else {
+                    Number::Double(odd::number(rng))
+                }
+            })),
+            Kind::UpDown(growth) => self.sum(states, rng, turn(Some(growth), Stale::Bare), false),
+            Kind::Counter(growth) => self.sum(states, rng, turn(Some(growth), Stale::Bare), true),
+            Kind::Histogram(growth) => Data::Histogram {
+                temporality: growth.temporality(),
+                points: each(states, rng, turn(Some(growth), Stale::Whole), |state, rng| {
+                    explicit(state, rng, self.bounds, growth)
+                }),
             },
-            value: if stale { V::default() } else { value(state, rng) },
-        });
-    }
-    points
-}
-
-fn exemplars(rng: &mut Rng, time: u64) -> Vec<Exemplar> {
-    if !rng.chance(0.3) {
-        return Vec::new();
-    }
-    let with_span = rng.chance(0.8);
-    let attributes = if rng.chance(0.3) {
-        vec![("exemplar.key".to_owned(), Any::from("v"))]
-    } else {
-        Vec::new()
-    };
-    vec![Exemplar {
-        attributes,
-        time: time - 1_000_000,
-        value: rng.between(0, 1000) as f64 / 8.0,
-        trace_id: if with_span { rng.trace_id() } else { [0; 16] },
-        span_id: if with_span { rng.span_id() } else { [0; 8] },
-    }]
-}
-
-fn explicit(state: &mut State, rng: &mut Rng, bounds: &[f64], growth: Growth) -> Explicit {
-    let buckets = bounds.len() + 1;
-    let mut added = Explicit {
-        sum: Some(0.0),
-        counts: vec![0; buckets],
-        bounds: bounds.to_vec(),
-        ..Explicit::default()
-    };
-    for _ in 0..rng.between(0, 20) {
-        let bucket = rng.between(0, buckets as u64 - 1) as usize;
-        if let Some(count) = added.counts.get_mut(bucket) {
-            *count += 1;
-            added.count += 1;
-            *added.sum.get_or_insert_default() += bucket as f64 + 0.5;
+            Kind::Exponential(growth) | Kind::Fine(growth) => Data::Exponential {
+                temporality: growth.temporality(),
+                points: each(states, rng, turn(Some(growth), Stale::Native), |state, rng| {
+                    exponential(state, rng, (self.scale, self.centre), growth)
+                }),
+            },
+            Kind::Coarse => Data::Exponential {
+                temporality: Temporality::Cumulative,
+                points: each(
+                    states,
+                    rng,
+                    turn(Some(Growth::Cumulative), Stale::Native),
+                    |state, rng| exponential(state, rng, (self.scale, 0), Growth::Cumulative),
+                ),
+            },
+            Kind::Summary => {
+                let turn = Turn {
+                    has_exemplars: false,
+                    ..turn(Some(Growth::Cumulative), Stale::Whole)
+                };
+                Data::Summary(each(states, rng, turn, summary))
+            }
         }
     }
-    // One series in eight never has a sum.
-    let has_sum = !state.nature.is_multiple_of(8) || growth == Growth::Delta;
-    let whole = &mut state.explicit;
-    whole.counts.resize(buckets, 0);
-    whole
-        .counts
-        .iter_mut()
-        .zip(&added.counts)
-        .for_each(|(whole, added)| *whole += added);
-    whole.count += added.count;
-    whole.sum = Some(whole.sum.unwrap_or_default() + added.sum.unwrap_or_default());
-    whole.bounds = bounds.to_vec();
-    let mut value = if growth == Growth::Delta {
-        added
-    } else {
-        whole.clone()
-    };
-    if !has_sum {
-        value.sum = None;
-    }
-    value
-}
 
-fn exponential(state: &mut State, rng: &mut Rng, (scale, centre): (i32, i64), growth: Growth) -> Exponential {
-    if growth == Growth::Delta {
-        state.positive.clear();
-        state.negative.clear();
-        (state.zero, state.sum) = (0, 0.0);
-    }
-    // Few values far apart leave empty buckets between, and groups of them.
-    let spread = SPREAD >> rng.between(0, 5);
-    for _ in 0..rng.between(0, 12) {
-        let index = centre + rng.between(0, spread) as i64 - spread as i64 / 2;
-        match rng.between(0, 9) {
-            0 => state.zero += 1,
-            1 | 2 => *state.negative.entry(index).or_default() += 1,
-            _ => *state.positive.entry(index).or_default() += 1,
+    fn sum(&self, states: &mut [State], rng: &mut Rng, turn: Turn, monotonic: bool) -> Data {
+        let is_delta = turn.growth == Some(Growth::Delta);
+        Data::Sum {
+            temporality: turn.growth.unwrap_or(Growth::Cumulative).temporality(),
+            monotonic,
+            points: each(states, rng, turn, |state, rng| {
+                let added = rng.between(0, 1000) as i64 - if monotonic { 0 } else { 500 };
+                state.total += added;
+                let value = if is_delta { added } else { state.total };
+                if state.nature.is_multiple_of(2) {
+                    Number::Int(value)
+                } else {
+                    Number::Double(value as f64)
+                }
+            }),
         }
-        state.sum += rng.between(0, 64) as f64;
-    }
-    let all = state.positive.values().chain(state.negative.values());
-    Exponential {
-        count: all.sum::<u64>() + state.zero,
-        sum: Some(state.sum),
-        scale,
-        zero_count: state.zero,
-        zero_threshold: if state.nature.is_multiple_of(3) { 1e-9 } else { 0.0 },
-        positive: array(&state.positive),
-        negative: array(&state.negative),
     }
 }
 
-/// Offset and counts from the first populated bucket to the last.
-fn array(counts: &BTreeMap<i64, u64>) -> (i32, Vec<u64>) {
-    let (Some((first, _)), Some((last, _))) = (counts.first_key_value(), counts.last_key_value()) else {
-        return (0, Vec::new());
-    };
-    let of = |index| counts.get(&index).copied().unwrap_or_default();
-    (*first as i32, (*first..=*last).map(of).collect())
+/// The labels that the series of a kind have by themselves; of points they are rows of the table.
+fn reserved(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Histogram(_) => "le",
+        Kind::Summary => "quantile",
+        Kind::Gauge
+        | Kind::UpDown(_)
+        | Kind::Counter(_)
+        | Kind::Exponential(_)
+        | Kind::Fine(_)
+        | Kind::Coarse => "",
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::BTreeMap;
 
     use super::super::{Data, Resource, encode, points};
     use super::{Kind, Source};
@@ -468,10 +367,13 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_there_and_no_name_twice() {
+    fn every_kind_is_there_and_no_name_is_of_two() {
         let mut source = Source::new(3, 130, &Kind::ALL, 1_700_000_000_000_000_000);
-        let names: BTreeSet<&str> = source.streams.iter().map(|it| it.name.as_str()).collect();
-        assert_eq!(names.len(), 130);
+        let named = source.streams.iter().map(|it| (it.name.as_str(), it.kind));
+        let kinds: BTreeMap<&str, Kind> = named.collect();
+        assert!(source.streams.iter().all(|it| kinds[it.name.as_str()] == it.kind));
+        // Two of ten have a name that another one has.
+        assert_eq!(kinds.len(), 130 - 2 * 13);
         for kind in Kind::ALL {
             assert_eq!(source.numbers(|it| it == kind).len(), 10, "{kind:?}");
         }

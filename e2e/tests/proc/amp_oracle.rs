@@ -7,17 +7,17 @@ mod cases;
 mod compare;
 mod truth;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tracepipe_e2e::clock;
 use tracepipe_e2e::load::Outcome;
-use tracepipe_e2e::otlp_metrics::source::{Kind, Source};
+use tracepipe_e2e::otlp_metrics::source::{Growth, Kind, Source};
 use tracepipe_e2e::otlp_metrics::{Any, Resource, encode, texts};
 
 use crate::amp_rig;
 use arms::{Ours, Programs, Told, Upstream};
-use cases::CASES;
-use compare::differences;
+use cases::Case;
+use compare::{But, differences};
 use truth::Truth;
 
 const TAKEN: Outcome = Outcome::Accepted { rejected_spans: 0 };
@@ -38,8 +38,8 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 fn source(seed: u64) -> Source {
-    let start = clock::unix_nanos() - (REQUESTS + 30) * 1_000_000_000;
-    Source::new(seed, STREAMS, &Kind::ALL, start)
+    let start = clock::unix_nanos() - (REQUESTS + 5) * 1_000_000_000;
+    Source::new(seed, STREAMS, &Kind::ALL, start).with_late_points()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,7 +54,7 @@ async fn upstream_puts_observations_of_scales_above_eight_into_wrong_buckets() {
         let request = source.request();
         truth.note(&request);
         let taken = upstream.send(encode(&request)).await;
-        assert_eq!(taken, TAKEN, "{:?}", upstream.backend.front.refused_behind());
+        assert_eq!(taken, TAKEN, "{}", upstream.backend.complaint());
     }
     let tallies = truth.beside(&upstream.backend.series().await);
     let (coarse, fine): (Vec<_>, Vec<_>) = tallies.iter().partition(|(scale, _)| **scale <= 8);
@@ -91,7 +91,8 @@ async fn every_series_is_that_of_the_upstream_collector() {
         let request = source.request();
         truth.note(&request);
         ours.send(&request).await;
-        assert_eq!(upstream.send(encode(&request)).await, TAKEN);
+        let taken = upstream.send(encode(&request)).await;
+        assert_eq!(taken, TAKEN, "{}", upstream.backend.complaint());
     }
     let account = ours.settled().await;
     assert_eq!(amp_rig::lost(&account), BTreeMap::new());
@@ -106,11 +107,16 @@ async fn every_series_is_that_of_the_upstream_collector() {
     for (scale, tally) in truth.beside(&held) {
         assert_eq!((tally.wrong, tally.missing), (0, 0), "scale {scale}: {tally:#?}");
     }
-    let fine: BTreeSet<usize> = source.numbers(|kind| matches!(kind, Kind::Fine(_)));
-    let different = differences(&held, &theirs, &fine);
+    assert_eq!(truth.without_exemplars(&held), Vec::<String>::new());
+    let but = But {
+        buckets: source.numbers(|kind| matches!(kind, Kind::Fine(_))),
+        exemplars: source.numbers(has_few_exemplars),
+    };
+    let different = differences(&held, &theirs, &but);
     println!(
-        "{} series of ours, {} of upstream, {} differ",
+        "{} series of ours with {} exemplars, {} series of upstream, {} differ",
         held.len(),
+        truth.exemplars(),
         theirs.len(),
         different.len()
     );
@@ -131,9 +137,18 @@ async fn every_series_is_that_of_the_upstream_collector() {
     upstream.stop().await;
 }
 
+/// Upstream repeats the first point's exemplars of deltas. Of native histograms Prometheus 2.42 loses those that come before
+/// it has the series.
+fn has_few_exemplars(kind: Kind) -> bool {
+    match kind {
+        Kind::UpDown(growth) | Kind::Counter(growth) | Kind::Histogram(growth) => growth == Growth::Delta,
+        Kind::Exponential(_) | Kind::Fine(_) => true,
+        Kind::Gauge | Kind::Coarse | Kind::Summary => false,
+    }
+}
+
 /// The requests of a case for a job of its own.
-fn requests(number: usize, now: u64) -> Vec<Vec<Resource>> {
-    let case = &CASES[number];
+fn requests((number, case): (usize, &Case), now: u64) -> Vec<Vec<Resource>> {
     let mut requests = (case.requests)(now);
     for resource in requests.iter_mut().flatten() {
         resource
@@ -153,37 +168,47 @@ async fn each_difference_to_upstream_is_a_row_of_the_table() {
     let Some(programs) = Programs::find().await else {
         return;
     };
-    let told = Told {
+    let told = Told::default();
+    let plain = Told {
         accumulate: false,
-        ..Told::default()
+        ..told.clone()
     };
-    let (ours, upstream) =
-        tokio::try_join!(Ours::start(&programs, &told), Upstream::start(&programs, &told)).unwrap();
+    let (ours, upstream, accumulating) = tokio::try_join!(
+        Ours::start(&programs, &plain),
+        Upstream::start(&programs, &plain),
+        Upstream::start(&programs, &told)
+    )
+    .unwrap();
     let now = clock::unix_nanos();
-    let mut refused = vec![0; CASES.len()];
-    for (number, refused) in refused.iter_mut().enumerate() {
-        for request in requests(number, now) {
+    let cases = cases::all();
+    let mut refused = vec![0; cases.len()];
+    for (number, case) in cases.iter().enumerate() {
+        let upstream = if case.accumulated {
+            &accumulating
+        } else {
+            &upstream
+        };
+        for request in requests((number, case), now) {
             ours.send(&request).await;
-            *refused += usize::from(upstream.send(encode(&request)).await != TAKEN);
+            refused[number] += usize::from(upstream.send(encode(&request)).await != TAKEN);
         }
     }
     ours.settled().await;
-    let (held, theirs) = (ours.backend.series().await, upstream.backend.series().await);
+    let held = ours.backend.series().await;
+    let (plain, accumulated) = (
+        upstream.backend.series().await,
+        accumulating.backend.series().await,
+    );
     let mut wrong = Vec::new();
-    for (number, case) in CASES.iter().enumerate() {
+    for (number, case) in cases.iter().enumerate() {
         let job = job(number);
+        let theirs = if case.accumulated { &accumulated } else { &plain };
         let found = (
             compare::lines(&held, &job),
-            compare::lines(&theirs, &job),
+            compare::lines(theirs, &job),
             refused[number],
         );
         let said = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
-        assert_eq!(
-            case.same,
-            case.ours == case.theirs && case.theirs_refused == 0,
-            "{}",
-            case.name
-        );
         if found != (said(case.ours), said(case.theirs), case.theirs_refused) {
             wrong.push(format!(
                 "{}: ours, theirs, refused by theirs: {found:#?}",
@@ -192,15 +217,20 @@ async fn each_difference_to_upstream_is_a_row_of_the_table() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for case in &cases {
+        let is_same = case.ours == case.theirs && case.theirs_refused == 0;
+        assert_eq!(case.same, is_same, "{}", case.name);
+    }
     let account = ours.stop().await;
     let mut dropped: BTreeMap<String, u64> = BTreeMap::new();
-    for (reason, count) in CASES.iter().flat_map(|case| case.dropped) {
+    for (reason, count) in cases.iter().flat_map(|case| case.dropped) {
         *dropped.entry((*reason).to_owned()).or_default() += count;
     }
     let mut found = account.by_label("tracepipe_exporter_metric_points_dropped", "reason");
     found.retain(|_, count| *count > 0);
     assert_eq!(found, dropped);
     upstream.stop().await;
+    accumulating.stop().await;
 }
 
 #[test]
@@ -211,8 +241,8 @@ fn the_table_of_differences_is_that_of_the_documents() {
     let section = section.split("\n## ").next().unwrap_or_default();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| ")).skip(1);
     let rows: Vec<&str> = rows.filter_map(|row| row.split(" | ").next()).collect();
-    let cases: Vec<&str> = CASES
-        .iter()
+    let cases: Vec<&str> = cases::all()
+        .into_iter()
         .filter(|case| !case.same)
         .map(|case| case.name)
         .collect();

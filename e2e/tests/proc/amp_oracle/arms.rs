@@ -87,8 +87,26 @@ impl Backend {
         Ok(Self { front, behind })
     }
 
+    /// What is known of a request that was not taken.
+    pub(crate) fn complaint(&self) -> String {
+        format!("{:?}\n{}", self.front.refused_behind(), self.behind.log_tail())
+    }
+
+    /// What Prometheus holds; but the exemplars of native histograms are those that were written, where the front remembers
+    /// them. Prometheus 2.42 looks for the series of an exemplar before it adds one for the first histogram.
     pub(crate) async fn series(&self) -> Held {
-        self.behind.series().await.unwrap()
+        let mut held = self.behind.series().await.unwrap();
+        for (mut labels, written) in self.front.series() {
+            if written.histograms.is_empty() {
+                continue;
+            }
+            labels.retain(|(_, value)| !value.is_empty());
+            if let Some(series) = held.get_mut(&labels) {
+                series.exemplars = written.exemplars;
+                series.exemplars.iter_mut().for_each(|it| it.labels.sort());
+            }
+        }
+        held
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tracepipe_e2e::prometheus::Series;
-use tracepipe_e2e::remote_write::{Labels, Sample, label_value};
+use tracepipe_e2e::prometheus::{NativeHistogram, Series};
+use tracepipe_e2e::remote_write::{Exemplar, Labels, Sample, label_value};
 
 use super::truth::stream_number;
 
@@ -21,30 +21,38 @@ pub(crate) fn named(labels: &Labels) -> String {
     format!("{name}{{{}}}", others.join(","))
 }
 
-/// What differs between ours and theirs, a sentence each; but for these streams.
-pub(crate) fn differences(ours: &Held, theirs: &Held, but: &BTreeSet<usize>) -> Vec<String> {
+/// Streams that upstream is known to be wrong about.
+#[derive(Debug)]
+pub(crate) struct But {
+    /// The buckets of these.
+    pub(crate) buckets: BTreeSet<usize>,
+    /// Exemplars of these: it holds some of them only.
+    pub(crate) exemplars: BTreeSet<usize>,
+}
+
+/// What differs between ours and theirs, a sentence each.
+pub(crate) fn differences(ours: &Held, theirs: &Held, but: &But) -> Vec<String> {
     let mut found = Vec::new();
-    let looked_at = |labels: &&Labels| {
-        let number = label_value(labels, "__name__").and_then(stream_number);
-        number.is_none_or(|number| !but.contains(&number))
-    };
-    for labels in ours.keys().filter(looked_at) {
+    for labels in ours.keys() {
         if !theirs.contains_key(labels) {
             found.push(format!("only ours: {}", named(labels)));
         }
     }
-    for (labels, theirs) in theirs.iter().filter(|(labels, _)| looked_at(labels)) {
-        match ours.get(labels) {
-            None => found.push(format!("only theirs: {}", named(labels))),
-            Some(ours) => {
-                found.extend(series(labels, ours, theirs).map(|it| format!("{}: {it}", named(labels))))
-            }
-        }
+    for (labels, theirs) in theirs {
+        let Some(ours) = ours.get(labels) else {
+            found.push(format!("only theirs: {}", named(labels)));
+            continue;
+        };
+        let number = label_value(labels, "__name__").and_then(stream_number);
+        let is_in = |streams: &BTreeSet<usize>| number.is_some_and(|number| streams.contains(&number));
+        let differs = series(labels, ours, theirs, is_in(&but.buckets))
+            .or_else(|| exemplars(&ours.exemplars, &theirs.exemplars, is_in(&but.exemplars)));
+        found.extend(differs.map(|it| format!("{}: {it}", named(labels))));
     }
     found
 }
 
-fn series(labels: &Labels, ours: &Series, theirs: &Series) -> Option<String> {
+fn series(labels: &Labels, ours: &Series, theirs: &Series, but_buckets: bool) -> Option<String> {
     // Of `target_info` the times are those of a clock of its own.
     if label_value(labels, "__name__").is_some_and(|name| name.ends_with("target_info")) {
         let ones = ours.samples.iter().all(|sample| sample.value() == 1.0);
@@ -65,9 +73,25 @@ fn series(labels: &Labels, ours: &Series, theirs: &Series) -> Option<String> {
             times(theirs)
         ));
     }
+    let same = |(ours, theirs): &(&NativeHistogram, &NativeHistogram)| {
+        if but_buckets {
+            (&ours.count, &ours.sum) == (&theirs.count, &theirs.sum)
+        } else {
+            ours == theirs
+        }
+    };
     let mut pairs = ours.histograms.iter().zip(&theirs.histograms);
-    let (ours, theirs) = pairs.find(|(ours, theirs)| ours != theirs)?;
+    let (ours, theirs) = pairs.find(|pair| !same(pair))?;
     Some(format!("{ours:?}, theirs {theirs:?}"))
+}
+
+fn exemplars(ours: &[Exemplar], theirs: &[Exemplar], may_lack_some: bool) -> Option<String> {
+    let same = if may_lack_some {
+        theirs.iter().all(|one| ours.contains(one))
+    } else {
+        ours == theirs
+    };
+    (!same).then(|| format!("exemplars {ours:?}, theirs {theirs:?}"))
 }
 
 /// The series of one job, a line each, without their times and what all of them have; in the order of their labels.
@@ -108,6 +132,21 @@ fn line(labels: &Labels, series: &Series) -> String {
         }
         for (_, _, upper, count) in &it.buckets {
             text.push_str(&format!(" <={upper}:{count}"));
+        }
+    }
+    for it in &series.exemplars {
+        let labels: Vec<String> = it
+            .labels
+            .iter()
+            .map(|(name, value)| format!("{name}={value:?}"))
+            .collect();
+        text.push_str(&format!(
+            " # {{{}}} {}",
+            labels.join(","),
+            f64::from_bits(it.bits)
+        ));
+        if it.timestamp == 0 {
+            text.push_str(" at 0");
         }
     }
     text

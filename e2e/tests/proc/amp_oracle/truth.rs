@@ -26,6 +26,8 @@ pub(crate) struct Truth {
     sums: BTreeMap<Key, (Counts, Counts)>,
     /// The scale of each.
     pub(crate) scales: BTreeMap<Key, i32>,
+    /// How many exemplars have come of what Prometheus has exemplars of, by the stream's number.
+    exemplars: BTreeMap<usize, usize>,
 }
 
 impl Truth {
@@ -33,14 +35,35 @@ impl Truth {
     pub(crate) fn note(&mut self, request: &[Resource]) {
         let scopes = request.iter().flat_map(|resource| &resource.scopes);
         for metric in scopes.flat_map(|scope| &scope.metrics) {
+            let number = stream_number(&metric.name).unwrap();
+            *self.exemplars.entry(number).or_default() += exemplars(&metric.data);
             let Data::Exponential { temporality, points } = &metric.data else {
                 continue;
             };
             for point in points.iter().filter(|point| !point.stale) {
-                let number = stream_number(&metric.name).unwrap();
                 self.note_point((number, series_of(point)), *temporality, point);
             }
         }
+    }
+
+    /// Streams of which a storage does not hold as many exemplars as were sent.
+    pub(crate) fn without_exemplars(&self, held: &Held) -> Vec<String> {
+        let mut found: BTreeMap<usize, usize> = BTreeMap::new();
+        for (labels, series) in held {
+            if let Some(number) = label_value(labels, "__name__").and_then(stream_number) {
+                *found.entry(number).or_default() += series.exemplars.len();
+            }
+        }
+        let lacking = self.exemplars.iter().filter_map(|(number, sent)| {
+            let held = found.get(number).copied().unwrap_or_default();
+            (held != *sent).then(|| format!("stream {number}: {held} of {sent}"))
+        });
+        lacking.collect()
+    }
+
+    /// How many exemplars have come.
+    pub(crate) fn exemplars(&self) -> usize {
+        self.exemplars.values().sum()
     }
 
     fn note_point(&mut self, key: Key, temporality: Temporality, point: &Point<Exponential>) {
@@ -133,6 +156,20 @@ fn by_index(histogram: &NativeHistogram, schema: i32) -> (Counts, Counts) {
         assert_eq!(side.insert(index, number(count)), None, "{histogram:?}");
     }
     (positive, negative)
+}
+
+/// Of counters and histograms (OpenTelemetry's compatibility specification), but of none below scale -4, which Prometheus
+/// has no histograms of.
+fn exemplars(data: &Data) -> usize {
+    match data {
+        Data::Gauge(_) | Data::Summary(_) | Data::Sum { monotonic: false, .. } => 0,
+        Data::Sum { points, .. } => points.iter().map(|it| it.exemplars.len()).sum(),
+        Data::Histogram { points, .. } => points.iter().map(|it| it.exemplars.len()).sum(),
+        Data::Exponential { points, .. } => {
+            let held = points.iter().filter(|it| it.value.scale >= -4);
+            held.map(|it| it.exemplars.len()).sum()
+        }
+    }
 }
 
 fn add(sum: &mut Counts, more: &Counts) {
