@@ -47,10 +47,10 @@ readonly ALLOCATOR=narenas:1,dirty_decay_ms:-1,muzzy_decay_ms:-1,cache_oblivious
 counted() {
     local items instructions
     items=$(env -i _RJEM_MALLOC_CONF="$ALLOCATOR" "$valgrind" --tool=callgrind --callgrind-out-file=/dev/null \
-        --log-file="$scratch/log" "$program" "$1" "$2") ||
-        die "$1 does not run: $(cat "$scratch/log")"
-    instructions=$(sed -n 's/^==[0-9]*== Collected : \([0-9]*\)$/\1/p' "$scratch/log")
-    [ -n "$instructions" ] || die "valgrind counted nothing: $(cat "$scratch/log")"
+        --log-file="$scratch/log-of-$1" "$program" "$1" "$2") ||
+        die "$1 does not run: $(cat "$scratch/log-of-$1")"
+    instructions=$(sed -n 's/^==[0-9]*== Collected : \([0-9]*\)$/\1/p' "$scratch/log-of-$1")
+    [ -n "$instructions" ] || die "valgrind counted nothing: $(cat "$scratch/log-of-$1")"
     printf '%s %s\n' "$instructions" "$items"
 }
 
