@@ -33,10 +33,10 @@ pub(crate) struct Resource {
     pub(crate) under: LabelSet,
     /// The labels of its `target_info`.
     pub(crate) target: Option<LabelSet>,
-    collections: Cell<Collections>,
 }
 
-/// When the points of a resource were collected, as far as we saw it.
+/// When the points of a scope were collected, as far as we saw it. Not of a resource: a process may have several readers,
+/// each with other scopes and at other times.
 #[derive(Debug, Clone, Copy, Default)]
 struct Collections {
     latest: i64,
@@ -60,6 +60,9 @@ pub(crate) struct Scope {
     identity: Identity,
     /// What lies over the labels of its points.
     pub(crate) over: LabelSet,
+    /// It is of one process: two that call themselves the same have collections of their own.
+    is_of_one: bool,
+    collections: Cell<Collections>,
 }
 
 /// A metric of a scope of a resource.
@@ -132,7 +135,6 @@ impl Contexts {
                 None
             },
             owner,
-            collections: Cell::default(),
         });
         self.resources.insert(identity, made.weight(), Rc::clone(&made));
         made
@@ -154,6 +156,8 @@ impl Contexts {
         let made = Rc::new(Scope {
             identity,
             over: self.rules.over(scope, &resource.owner, &mut done.labels_dropped),
+            is_of_one: resource.owner.has(b"instance"),
+            collections: Cell::default(),
         });
         self.scopes
             .insert(identity, OVERHEAD + made.over.weight(), Rc::clone(&made));
@@ -268,7 +272,11 @@ impl Resource {
         let target = self.target.as_ref().map_or(0, LabelSet::weight);
         OVERHEAD + self.owner.weight() + self.under.weight() + target
     }
+}
 
+// === impl Scope ===
+
+impl Scope {
     /// Points of a time have been seen.
     pub(crate) fn saw(&self, newest_ms: i64) {
         let mut collections = self.collections.get();
@@ -295,7 +303,7 @@ impl Resource {
         };
         Before {
             at_ms,
-            is_whole: count >= 2,
+            is_whole: self.is_of_one && count >= 2,
         }
     }
 }

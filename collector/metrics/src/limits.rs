@@ -52,7 +52,7 @@ pub const DELTA_BUCKETS_MAX: usize = 160;
 /// twice a day goes on. A number takes some 150 bytes.
 pub(crate) const SUM_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// Two points of a resource further apart than this are of two collections.
+/// Two points of a scope further apart than this are of two collections.
 pub(crate) const COLLECTION_MS: i64 = 1000;
 
 /// A delta that begins later than this after the one before leaves a gap.

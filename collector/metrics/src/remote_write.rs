@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracepipe_config::RemoteWriteSettings;
 
 use crate::account::{DropReason, Translated, UnixMillis};
-use crate::context::{Contexts, Metric, Resource};
+use crate::context::{Contexts, Metric, Resource, Scope};
 use crate::delta::Deltas;
 use crate::identity::{Identities, Identity};
 use crate::limits::{CACHE_BYTES_MAX, FUTURE_MS_MAX};
@@ -117,11 +117,12 @@ impl RemoteWrite {
             let resource = self
                 .contexts
                 .resource(&resource_metrics, &self.identities, &mut done);
-            let mut newest_ms = None;
+            let mut has_points = false;
             for scope_metrics in resource_metrics.scopes() {
                 let scope = self
                     .contexts
                     .scope(&scope_metrics, &resource, &self.identities, &mut done);
+                let mut newest_of_scope = None;
                 for metric in scope_metrics.metrics() {
                     let Some(kind) = metric.kind else { continue };
                     let context = self.contexts.metric(
@@ -131,11 +132,15 @@ impl RemoteWrite {
                         &mut self.families,
                     );
                     let newest = self.translate_points(&metric, &context, now, (out, &mut done));
-                    newest_ms = newest_ms.max(newest);
+                    newest_of_scope = newest_of_scope.max(newest);
+                }
+                if let Some(newest_ms) = newest_of_scope {
+                    scope.saw(newest_ms);
+                    has_points = true;
                 }
             }
-            if let Some(newest_ms) = newest_ms {
-                self.finish(&resource, newest_ms, now, (out, &mut done));
+            if has_points {
+                self.finish(&resource, now, (out, &mut done));
             }
         }
         // A sample may take the place of another one of the same call only.
@@ -178,11 +183,9 @@ impl RemoteWrite {
     fn finish(
         &mut self,
         resource: &Rc<Resource>,
-        newest_ms: i64,
         now: UnixMillis,
         (out, done): (&mut Vec<TranslatedSeries>, &mut Translated),
     ) {
-        resource.saw(newest_ms);
         let mut sink = Sink {
             order: &mut self.order,
             out,
@@ -334,7 +337,7 @@ fn stamp(
         sort: metric.sort,
         writer: stream.identity.hash(),
         timestamp_ms,
-        zero_ms: zero_ms(order, own, &metric.resource, (start.nanos, timestamp_ms), now),
+        zero_ms: zero_ms(order, own, &metric.scope, (start.nanos, timestamp_ms), now),
         restart: restart(own, start, timestamp_ms),
     }
 }
@@ -361,7 +364,7 @@ fn restart(own: Own, start: Start, time_ms: i64) -> Option<Restart> {
 fn zero_ms(
     order: &mut Order,
     own: Own,
-    resource: &Resource,
+    scope: &Scope,
     (start_nanos, time_ms): (u64, i64),
     now: UnixMillis,
 ) -> Option<i64> {
@@ -369,9 +372,9 @@ fn zero_ms(
         return None;
     }
     let start_ms = millis(start_nanos);
-    let before = resource.before(time_ms);
+    let before = scope.before(time_ms);
     let forgot_ms = order.forgot_ms(now.0);
-    // A series that began before our memory is new only where its resource was seen without it.
+    // A series that began before our memory is new only where its scope was seen without it.
     if start_ms <= forgot_ms && !(before.is_whole && before.at_ms > forgot_ms) {
         return None;
     }

@@ -1,5 +1,6 @@
 //! Zeros at the start of new series, so that `rate` sees their first observations.
 
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1 as otlp;
 
 use crate::testing::*;
@@ -19,11 +20,20 @@ fn counter(name: &str, start: i64, time: i64) -> otlp::Metric {
     sum(name, CUMULATIVE, true, vec![point])
 }
 
+/// Of one process.
+fn process() -> Vec<KeyValue> {
+    vec![text("service.name", "shop"), text("service.instance.id", "1")]
+}
+
 /// Sends these counters at our time, and moves the clock on by a minute.
 fn collect(bench: &mut Bench, start: i64, names: &[&str]) -> Vec<String> {
+    collect_of(bench, process(), start, names)
+}
+
+fn collect_of(bench: &mut Bench, resource: Vec<KeyValue>, start: i64, names: &[&str]) -> Vec<String> {
     let time = bench.now;
     let metrics = names.iter().map(|name| counter(name, start, time)).collect();
-    let shown = bench.send(&request(service(), metrics));
+    let shown = bench.send(&request(resource, metrics));
     bench.now += MINUTE;
     lines(&shown)
 }
@@ -37,11 +47,14 @@ fn a_process_that_began_after_us_has_zeros_at_its_start() {
     let start = bench.now - 10_000;
     assert_eq!(
         collect(&mut bench, start, &["a"]),
-        ["a_total{job=shop} 0@50000", "a_total{job=shop} 5@60000"]
+        [
+            "a_total{instance=1,job=shop} 0@50000",
+            "a_total{instance=1,job=shop} 5@60000"
+        ]
     );
     assert_eq!(
         collect(&mut bench, start, &["a"]),
-        ["a_total{job=shop} 5@120000"],
+        ["a_total{instance=1,job=shop} 5@120000"],
         "once"
     );
 }
@@ -55,7 +68,7 @@ fn a_zero_is_no_older_than_the_window() {
     ));
     bench.now = NOW + 5 * MINUTE;
     let shown = collect(&mut bench, NOW + 1, &["a"]);
-    assert_eq!(shown[0], "a_total{job=shop} 0@240000");
+    assert_eq!(shown[0], "a_total{instance=1,job=shop} 0@240000");
 }
 
 #[test]
@@ -74,9 +87,9 @@ fn a_series_that_appears_in_a_process_known_for_long_was_zero_at_the_collection_
     assert_eq!(
         collect(&mut bench, start, &["a", "b"]),
         [
-            "a_total{job=shop} 5@150000",
-            "b_total{job=shop} 0@120000",
-            "b_total{job=shop} 5@150000"
+            "a_total{instance=1,job=shop} 5@150000",
+            "b_total{instance=1,job=shop} 0@120000",
+            "b_total{instance=1,job=shop} 5@150000"
         ]
     );
 }
@@ -88,6 +101,29 @@ fn what_was_there_before_our_own_start_has_no_zero() {
     assert_eq!(collect(&mut bench, start, &["a"]).len(), 1);
     // The first collection may have come in part.
     assert_eq!(collect(&mut bench, start, &["a", "b"]).len(), 2);
+}
+
+#[test]
+fn what_another_reader_or_process_collected_says_nothing_of_what_was_there() {
+    let start = NOW - 60 * MINUTE;
+    // A process with a reader for each of two scopes, of which the second is slow.
+    let mut bench = bench();
+    for _ in 0..3 {
+        collect(&mut bench, start, &["a"]);
+    }
+    let mut slow = request(process(), vec![counter("b", start, bench.now)]);
+    if let Some(scope) = &mut slow.resource_metrics[0].scope_metrics[0].scope {
+        scope.name = "slow".to_owned();
+    }
+    let shown = bench.send(&slow);
+    assert_eq!(shown.values().map(Vec::len).collect::<Vec<_>>(), [1], "{shown:?}");
+    // Two processes that call themselves the same.
+    let mut bench = self::bench();
+    for _ in 0..3 {
+        collect_of(&mut bench, service(), start, &["a"]);
+    }
+    let shown = collect_of(&mut bench, service(), start, &["a", "b"]);
+    assert_eq!(shown.len(), 2, "{shown:?}");
 }
 
 #[test]
@@ -201,5 +237,8 @@ fn without_the_switch_there_are_none() {
     bench.send_metric(gauge("other", vec![point(NOW, 1.0)]));
     bench.now += MINUTE;
     let start = bench.now - 10_000;
-    assert_eq!(collect(&mut bench, start, &["a"]), ["a_total{job=shop} 5@60000"]);
+    assert_eq!(
+        collect(&mut bench, start, &["a"]),
+        ["a_total{instance=1,job=shop} 5@60000"]
+    );
 }
