@@ -11,37 +11,55 @@ use super::series::Exemplar;
 ///
 /// Names that the formats keep for themselves are changed: what begins with `__` gets `key` before it, `taken` (`le` of a
 /// histogram, `quantile` of a summary) gets `exported_`, which is Prometheus' own word for it. If that name is there too,
-/// the label is left out. `__name__` always is: a metric has one name.
+/// the label is left out. `__name__` always is: a metric has one name. The same labels make the same text, since it tells
+/// series apart: they stand in the order of the names that they have here.
 pub(super) fn put_labels(labels: &LabelSet, taken: &[u8], out: &mut Vec<u8>) {
-    let start = out.len();
-    let mut changed = Vec::new();
+    let mut changed: Vec<(Vec<u8>, &[u8])> = Vec::new();
     for (name, value) in labels.iter() {
-        let prefix: &[u8] = if name == b"__name__" {
-            continue;
-        } else if name.starts_with(b"__") {
-            b"key"
-        } else if name == taken {
-            b"exported_"
-        } else {
-            b""
-        };
-        if !prefix.is_empty() {
-            changed.clear();
-            changed.extend_from_slice(prefix);
-            changed.extend_from_slice(name);
-            if labels.has(&changed) {
-                continue;
+        if let Some(prefix) = prefix_of(name, taken) {
+            let name = [prefix, name].concat();
+            if !labels.has(&name) {
+                changed.push((name, value));
             }
         }
-        if out.len() > start {
-            out.push(b',');
-        }
-        out.extend_from_slice(prefix);
-        out.extend_from_slice(name);
-        out.extend_from_slice(b"=\"");
-        put_escaped(value, true, out);
-        out.push(b'"');
     }
+    changed.sort();
+    let changed = changed.iter().map(|(name, value)| (name.as_slice(), *value));
+    let unchanged = labels
+        .iter()
+        .filter(|(name, _)| *name != b"__name__" && prefix_of(name, taken).is_none());
+    let mut changed = changed.peekable();
+    let start = out.len();
+    for label in unchanged {
+        while let Some(before) = changed.next_if(|(name, _)| *name < label.0) {
+            put_label(before, start, out);
+        }
+        put_label(label, start, out);
+    }
+    changed.for_each(|label| put_label(label, start, out));
+}
+
+/// What a name gets before it; none if it stays as it is, or has no place here.
+fn prefix_of(name: &[u8], taken: &[u8]) -> Option<&'static [u8]> {
+    if name == b"__name__" {
+        None
+    } else if name.starts_with(b"__") {
+        Some(b"key")
+    } else if name == taken {
+        Some(b"exported_")
+    } else {
+        None
+    }
+}
+
+fn put_label((name, value): (&[u8], &[u8]), start: usize, out: &mut Vec<u8>) {
+    if out.len() > start {
+        out.push(b',');
+    }
+    out.extend_from_slice(name);
+    out.extend_from_slice(b"=\"");
+    put_escaped(value, true, out);
+    out.push(b'"');
 }
 
 /// With `\\` and `\n`, and `\"` where quotes end the text.

@@ -248,3 +248,16 @@ fn target_info_has_the_namespace() {
         "{page}"
     );
 }
+
+#[test]
+fn labels_of_changed_names_are_the_same_series_as_those_that_have_the_names() {
+    let mut settings = settings();
+    settings.translation.label_underscores = tracepipe_config::LabelUnderscores::Preserve;
+    let mut registry = Registry::new(&settings);
+    let metrics = vec![
+        gauge("g", vec![number(0, 1.0, &[("a", "1"), ("__x__", "2")])]),
+        gauge("g", vec![number(1, 2.0, &[("a", "1"), ("key__x__", "2")])]),
+    ];
+    let (_, page) = applied(&mut registry, metrics, later(1));
+    assert_eq!(page, "g{a=\"1\",key__x__=\"2\"} 2");
+}
