@@ -330,8 +330,7 @@ fn stamp(
     own: Own,
     (metric, stream): (&Metric, &Stream),
     start: Start,
-    timestamp_ms: i64,
-    now: UnixMillis,
+    (timestamp_ms, now): (i64, UnixMillis),
 ) -> Stamp {
     Stamp {
         sort: metric.sort,

@@ -54,7 +54,7 @@ impl RemoteWrite {
         let timestamp_ms = self.time(point.time_unix_nano, now)?;
         if point.is_stale {
             let interval = interval(point.start_time_unix_nano, point.time_unix_nano, now);
-            return self.stale(&point.attributes(), metric, interval, &[], (out, done));
+            return self.stale((&point.attributes(), &[]), metric, interval, (out, done));
         }
         let number = point.value.ok_or(DropReason::NoValue)?.as_f64();
         let stream = self.stream(metric, &point.attributes(), Some(&[]), &mut done.labels_dropped)?;
@@ -74,7 +74,7 @@ impl RemoteWrite {
             }
         }
         let exemplars = self.number_exemplars(point, metric, timestamp_ms, done);
-        let mut stamp = self.stamp(metric, &stream, start, timestamp_ms, now);
+        let mut stamp = self.stamp(metric, &stream, start, (timestamp_ms, now));
         if metric.sort != Sort::Counter {
             // A gauge has a value before its first point, too.
             stamp.zero_ms = None;
@@ -121,7 +121,7 @@ impl RemoteWrite {
             let bounds: Vec<u64> = point.explicit_bounds.iter().collect();
             let is_whole = point.bucket_counts.len() == bounds.len() + 1 && rises(&bounds);
             let own: &[u64] = if is_whole { &bounds } else { &[] };
-            return self.stale(&point.attributes(), metric, interval, own, (out, done));
+            return self.stale((&point.attributes(), own), metric, interval, (out, done));
         }
         let bounds = point.explicit_bounds.len();
         let counts = point.bucket_counts.len();
@@ -158,7 +158,7 @@ impl RemoteWrite {
         };
         if !metric.is_delta() {
             let start = Start::of_sender(interval.start_nanos);
-            let stamp = self.stamp(metric, &stream, start, timestamp_ms, now);
+            let stamp = self.stamp(metric, &stream, start, (timestamp_ms, now));
             let explicit = Explicit {
                 count: point.count,
                 sum: point.sum,
@@ -180,7 +180,13 @@ impl RemoteWrite {
             is_first_of_sum: Some(advance.is_first),
         };
         let order = &mut self.order;
-        let stamp = stamp(order, self.settings, (metric, &stream), start, timestamp_ms, now);
+        let stamp = stamp(
+            order,
+            self.settings,
+            (metric, &stream),
+            start,
+            (timestamp_ms, now),
+        );
         let explicit = Explicit {
             count: sum.count,
             sum: sum.sum,
@@ -208,7 +214,7 @@ impl RemoteWrite {
         let timestamp_ms = self.time(point.time_unix_nano, now)?;
         let interval = interval(point.start_time_unix_nano, point.time_unix_nano, now);
         if point.is_stale {
-            return self.stale(&point.attributes(), metric, interval, &[], (out, done));
+            return self.stale((&point.attributes(), &[]), metric, interval, (out, done));
         }
         let histogram = Exponential {
             count: point.count,
@@ -252,7 +258,7 @@ impl RemoteWrite {
             (exemplars, dropped) = exemplar::newest(point.exemplars(), EXEMPLARS_MAX, rules, timestamp_ms);
             done.exemplars_dropped += dropped;
         }
-        let stamp = self.stamp(metric, &stream, start, timestamp_ms, now);
+        let stamp = self.stamp(metric, &stream, start, (timestamp_ms, now));
         let mut sink = self.sink(now, (out, done));
         if let [series] = &*stream.series {
             sink.write(series, stamp, SampleValue::Histogram(encoded), exemplars)?;
@@ -271,7 +277,7 @@ impl RemoteWrite {
         let interval = interval(point.start_time_unix_nano, point.time_unix_nano, now);
         if point.is_stale {
             let own: Vec<u64> = point.quantiles().map(|it| it.quantile.to_bits()).collect();
-            return self.stale(&point.attributes(), metric, interval, &own, (out, done));
+            return self.stale((&point.attributes(), &own), metric, interval, (out, done));
         }
         let mut layout = std::mem::take(&mut self.layout);
         layout.clear();
@@ -285,7 +291,7 @@ impl RemoteWrite {
         self.layout = layout;
         let stream = stream?;
         let start = Start::of_sender(point.start_time_unix_nano);
-        let stamp = self.stamp(metric, &stream, start, timestamp_ms, now);
+        let stamp = self.stamp(metric, &stream, start, (timestamp_ms, now));
         let mut sink = self.sink(now, (out, done));
         let mut parts = Parts::new(&mut sink, stamp);
         if let [sum, count, quantiles @ ..] = &*stream.series {
@@ -305,10 +311,9 @@ impl RemoteWrite {
     /// the stream is not known.
     fn stale(
         &mut self,
-        attributes: &Attributes<'_>,
+        (attributes, own): (&Attributes<'_>, &[u64]),
         metric: &Metric,
         interval: Interval,
-        own: &[u64],
         (out, done): Output<'_>,
     ) -> Result<i64, DropReason> {
         // Such a point need not have the bounds that the others have.
@@ -324,16 +329,9 @@ impl RemoteWrite {
         Ok(timestamp_ms)
     }
 
-    fn stamp(
-        &mut self,
-        metric: &Metric,
-        stream: &Stream,
-        start: Start,
-        timestamp_ms: i64,
-        now: UnixMillis,
-    ) -> Stamp {
+    fn stamp(&mut self, metric: &Metric, stream: &Stream, start: Start, times: (i64, UnixMillis)) -> Stamp {
         let order = &mut self.order;
-        stamp(order, self.settings, (metric, stream), start, timestamp_ms, now)
+        stamp(order, self.settings, (metric, stream), start, times)
     }
 
     fn sink<'a>(&'a mut self, now: UnixMillis, (out, done): Output<'a>) -> Sink<'a> {
