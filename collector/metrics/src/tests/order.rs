@@ -134,5 +134,8 @@ fn two_streams_that_write_one_series_are_counted_and_one_that_takes_over_is_once
     bench.now += 6 * MINUTE;
     let now = bench.now;
     bench.send(&request(of("3"), counter(now, 1.0)));
-    assert_eq!(bench.done.series_conflicts, 1, "five minutes later it is anybody's");
+    assert_eq!(
+        bench.done.series_conflicts, 1,
+        "five minutes later it is anybody's"
+    );
 }
