@@ -27,6 +27,9 @@ pub use readings::{Readings, Sources};
 /// The rest has to hold the traces that wait for a decision.
 const EXPORT_QUEUE_PERCENT: u64 = 40;
 
+/// An exporter may hold at least this part of the limit for what it remembers of series.
+const SERIES_DIVISOR_MAX: u64 = 32;
+
 /// This part of a cgroup's limit is left to what the kernel counts there and the process cannot see.
 const GROUP_RESERVE_DIVISOR: u64 = 16;
 
@@ -149,6 +152,15 @@ impl MemoryLimiter {
     /// The most bytes that waiting batches may hold, for all exporters together.
     pub fn export_queue_bytes_max(&self) -> u64 {
         self.ceiling() / 100 * EXPORT_QUEUE_PERCENT
+    }
+
+    /// The most bytes that one of so many exporters may hold for what it remembers of series. Each has the same part of what
+    /// neither the process at its start nor the export queues need, and one part is left to what comes in; but never less
+    /// than is needed to work at all.
+    pub fn series_bytes_max(&self, exporters: u64) -> u64 {
+        let used = self.resident() + self.export_queue_bytes_max();
+        let part = self.soft_limit().saturating_sub(used) / (exporters + 1);
+        part.max(self.ceiling() / SERIES_DIVISOR_MAX)
     }
 
     /// The limit that counts, in bytes: the configured one, or less where the cgroup gives less.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::account::{DropReason, Translated};
 use crate::identity::{Identities, Identity};
 use crate::label_set::LabelSet;
-use crate::limits::COLLECTION_MS;
+use crate::limits::{COLLECTION_MS, CONTEXTS_BYTES_MAX};
 use crate::metadata::{Families, Family};
 use crate::names::NameKind;
 use crate::recent::Recent;
@@ -88,10 +88,6 @@ pub(crate) struct Contexts {
     metrics: Recent<Rc<Metric>>,
 }
 
-/// Bytes of each kind that are held: a node has some hundred pods with some hundred metrics of 500 bytes. What is held
-/// by another counts again, since it may be the last to hold it.
-const BYTES_MAX: usize = 16 * 1024 * 1024;
-
 /// Bookkeeping of each, roughly.
 const OVERHEAD: usize = 256;
 
@@ -102,10 +98,22 @@ impl Contexts {
         Self {
             rules,
             with_target_info,
-            resources: Recent::new(BYTES_MAX),
-            scopes: Recent::new(BYTES_MAX),
-            metrics: Recent::new(BYTES_MAX),
+            resources: Recent::new(CONTEXTS_BYTES_MAX),
+            scopes: Recent::new(CONTEXTS_BYTES_MAX),
+            metrics: Recent::new(CONTEXTS_BYTES_MAX),
         }
+    }
+
+    /// With another bound than [`CONTEXTS_BYTES_MAX`], for each kind.
+    pub(crate) fn set_bytes_max(&mut self, bytes: usize) {
+        self.resources.set_weight_max(bytes);
+        self.scopes.set_weight_max(bytes);
+        self.metrics.set_weight_max(bytes);
+    }
+
+    /// Bytes that all take, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.resources.weight() + self.scopes.weight() + self.metrics.weight()
     }
 
     pub(crate) fn rules(&self) -> &Rules {

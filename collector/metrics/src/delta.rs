@@ -112,6 +112,16 @@ impl Deltas {
         }
     }
 
+    /// With another bound than [`DELTA_BYTES_MAX`].
+    pub(crate) fn set_bytes_max(&mut self, bytes: usize) {
+        self.bytes_max = bytes;
+    }
+
+    /// Bytes that the streams take, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The sum that a delta is to be added to; `begin` makes it when the stream is new.
     pub(crate) fn advance(
         &mut self,

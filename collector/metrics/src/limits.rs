@@ -18,6 +18,10 @@ pub const POINT_LABELS_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// the limit the half that was not used lately is forgotten.
 pub const CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// Bytes of resources, of scopes and of metrics that are remembered, each: a node has some hundred pods with some hundred
+/// metrics of 500 bytes. What is held by another counts again, since it may be the last to hold it.
+pub const CONTEXTS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Bytes that streams of deltas may hold, labels included; a stream beyond it is as one beyond `max_streams`.
 pub const DELTA_BYTES_MAX: usize = 64 * 1024 * 1024;
 

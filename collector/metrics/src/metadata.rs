@@ -37,11 +37,12 @@ pub(crate) struct Family {
 }
 
 /// The families seen, by name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Families {
     families: BTreeMap<Vec<u8>, Rc<Family>>,
     /// What they weigh together.
     weight: usize,
+    weight_max: usize,
     /// When the next family is to be told; one that is new at once.
     due_ms: i64,
     paused_till_ms: i64,
@@ -79,7 +80,29 @@ fn type_number(sort: Sort) -> u8 {
 
 // === impl Families ===
 
+impl Default for Families {
+    fn default() -> Self {
+        Self {
+            families: BTreeMap::new(),
+            weight: 0,
+            weight_max: FAMILIES_BYTES_MAX,
+            due_ms: 0,
+            paused_till_ms: 0,
+        }
+    }
+}
+
 impl Families {
+    /// With another bound than [`FAMILIES_BYTES_MAX`].
+    pub(crate) fn set_bytes_max(&mut self, bytes: usize) {
+        self.weight_max = bytes;
+    }
+
+    /// Bytes that they take, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.weight
+    }
+
     /// The family of this name. The first metric that has the name says what the family is, until it is gone.
     pub(crate) fn family(&mut self, name: &[u8], sort: Sort, unit: &[u8], help: &[u8]) -> Rc<Family> {
         if let Some(known) = self.families.get(name) {
@@ -114,8 +137,7 @@ impl Families {
 
     /// Speaks of the family, if there is room and no other one has its name.
     fn list(&mut self, family: &Rc<Family>) {
-        let has_room =
-            self.families.len() < FAMILIES_MAX && self.weight + family.weight() <= FAMILIES_BYTES_MAX;
+        let has_room = self.families.len() < FAMILIES_MAX && self.weight + family.weight() <= self.weight_max;
         if has_room && !self.families.contains_key(&family.name) {
             family.is_listed.set(true);
             self.weight += family.weight();

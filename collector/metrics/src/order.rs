@@ -5,10 +5,14 @@ use crate::context::Sort;
 use crate::identity::Identity;
 use crate::recent::Recent;
 
+/// Bytes that a series takes here: an entry of a table that is half full.
+const SERIES_BYTES: usize = 192;
+
 /// The series that were written lately.
 #[derive(Debug)]
 pub(crate) struct Order {
     seen: Recent<Seen>,
+    series_max: usize,
     window_ms: i64,
     /// A series that is silent for so long may be of another sort after that.
     owner_ms: i64,
@@ -64,10 +68,22 @@ impl Order {
     pub(crate) fn new(series_max: usize, window_ms: i64, owner_ms: i64) -> Self {
         Self {
             seen: Recent::new(series_max),
+            series_max,
             window_ms,
             owner_ms,
             forgot_ms: None,
         }
+    }
+
+    /// Knows no more series than fit into so many bytes.
+    pub(crate) fn set_bytes_max(&mut self, bytes: usize) {
+        self.seen
+            .set_weight_max(self.series_max.min(bytes / SERIES_BYTES));
+    }
+
+    /// Bytes that they take, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.seen.weight() * SERIES_BYTES
     }
 
     /// A series that began after this is new if it is not known.

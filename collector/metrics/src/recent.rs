@@ -11,6 +11,8 @@ pub(crate) struct Recent<V> {
     young: HashTable<Entry<V>>,
     old: HashTable<Entry<V>>,
     young_weight: usize,
+    /// Of what is still old.
+    old_weight: usize,
     weight_max: usize,
 }
 
@@ -27,8 +29,19 @@ impl<V> Recent<V> {
             young: HashTable::new(),
             old: HashTable::new(),
             young_weight: 0,
+            old_weight: 0,
             weight_max,
         }
+    }
+
+    /// With another bound.
+    pub(crate) fn set_weight_max(&mut self, weight_max: usize) {
+        self.weight_max = weight_max;
+    }
+
+    /// What all that is held weighs.
+    pub(crate) fn weight(&self) -> usize {
+        self.young_weight + self.old_weight
     }
 
     /// The value of `identity`, which is used herewith.
@@ -45,6 +58,7 @@ impl<V> Recent<V> {
                 return None;
             };
             let (entry, _) = found.remove();
+            self.old_weight -= entry.weight;
             self.put(entry);
         }
         self.young
@@ -72,7 +86,7 @@ impl<V> Recent<V> {
         if is_full {
             has_forgotten = !self.old.is_empty();
             self.old = std::mem::take(&mut self.young);
-            self.young_weight = 0;
+            self.old_weight = std::mem::take(&mut self.young_weight);
         }
         self.young_weight += entry.weight;
         let hash = entry.identity.hash();
@@ -103,6 +117,7 @@ mod tests {
         assert!(forgotten > 0);
         assert_eq!(recent.get(of(1)), None);
         assert!(recent.young.len() + recent.old.len() <= 100);
+        assert_eq!(recent.weight(), recent.young.len() + recent.old.len());
     }
 
     #[test]

@@ -11,7 +11,10 @@ use crate::account::{DropReason, Translated, UnixMillis};
 use crate::context::{Contexts, Metric, Resource, Scope};
 use crate::delta::Deltas;
 use crate::identity::{Identities, Identity};
-use crate::limits::{CACHE_BYTES_MAX, FUTURE_MS_MAX};
+use crate::limits::{
+    CACHE_BYTES_MAX, CONTEXTS_BYTES_MAX, DELTA_BYTES_MAX, FAMILIES_BYTES_MAX, FUTURE_MS_MAX,
+    TARGETS_BYTES_MAX,
+};
 use crate::metadata::Families;
 use crate::native::Scratch;
 use crate::order::Order;
@@ -101,6 +104,30 @@ impl RemoteWrite {
             identities: Identities::with_seed(seed),
             ..Self::new(settings)
         }
+    }
+
+    /// With no more memory than so many bytes, of which each memory gets a part, and none more than [`crate::limits`] says:
+    /// there it is told what follows when a part is used up.
+    #[must_use]
+    pub fn with_bytes_max(mut self, bytes: usize) -> Self {
+        // Most to what saves work with every point; then to sums, which cannot be made anew.
+        self.streams.set_weight_max((bytes / 3).min(CACHE_BYTES_MAX));
+        self.deltas.set_bytes_max((bytes / 4).min(DELTA_BYTES_MAX));
+        self.contexts.set_bytes_max((bytes / 16).min(CONTEXTS_BYTES_MAX));
+        self.targets.set_bytes_max((bytes / 16).min(TARGETS_BYTES_MAX));
+        self.families.set_bytes_max((bytes / 32).min(FAMILIES_BYTES_MAX));
+        self.order.set_bytes_max(bytes / 8);
+        self
+    }
+
+    /// Bytes that all takes that is remembered, roughly and rather too many: what two hold counts twice.
+    pub fn memory_bytes(&self) -> usize {
+        self.contexts.bytes()
+            + self.streams.weight()
+            + self.deltas.bytes()
+            + self.targets.bytes()
+            + self.families.bytes()
+            + self.order.bytes()
     }
 
     /// Adds the samples of an encoded `ExportMetricsServiceRequest` to `out`. `now` is the time of our clock.

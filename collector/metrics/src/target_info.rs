@@ -26,6 +26,7 @@ pub(crate) struct Targets {
     stale_ms: i64,
     targets: HashTable<Target>,
     bytes: usize,
+    bytes_max: usize,
 }
 
 #[derive(Debug)]
@@ -46,7 +47,18 @@ impl Targets {
             stale_ms,
             targets: HashTable::new(),
             bytes: 0,
+            bytes_max: TARGETS_BYTES_MAX,
         }
+    }
+
+    /// With another bound than [`TARGETS_BYTES_MAX`].
+    pub(crate) fn set_bytes_max(&mut self, bytes: usize) {
+        self.bytes_max = bytes;
+    }
+
+    /// Bytes that they take, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// A resource has sent something.
@@ -56,7 +68,7 @@ impl Targets {
         let owner = identity_of(&resource.owner, identities);
         let is_full = self.targets.len() >= TARGETS_MAX
             || labels.weight() > LABELS_BYTES_MAX
-            || self.bytes + resource.weight() > TARGETS_BYTES_MAX;
+            || self.bytes + resource.weight() > self.bytes_max;
         let entry = self.targets.entry(
             owner.hash(),
             |target| target.owner == owner,

@@ -5,6 +5,7 @@ mod delta;
 mod exemplars;
 mod histograms;
 mod labels;
+mod memory;
 mod metadata;
 mod native;
 mod numbers;

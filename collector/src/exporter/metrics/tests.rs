@@ -303,7 +303,7 @@ async fn what_becomes_samples_waits_for_its_receiver_and_is_told_of_at_the_end()
         let samples = account.samples.unwrap();
         assert_eq!((samples.waiting, samples.in_flight, samples.written), (0, 0, 0));
         assert!(account.points.requests > 0, "nobody was asked");
-        drop(tasks);
+        tasks.services.shutdown().await;
         drop(exporter);
         assert_eq!(limiter.accounted(), 0);
     };
@@ -338,7 +338,46 @@ async fn a_hostile_request_is_translated_within_the_queue() {
         })
         .await;
         assert_exact(&exporter.account(), batch.points);
-        assert!(most <= queue_bytes_max + (64 << 10), "{most}");
+        let exporters = limiter.export_queue_bytes_max() / queue_bytes_max;
+        let remembered_max = limiter.series_bytes_max(exporters);
+        assert!(most <= queue_bytes_max + remembered_max + (64 << 10), "{most}");
+    };
+    tokio::task::LocalSet::new().run_until(Box::pin(test)).await;
+}
+
+#[tokio::test]
+async fn series_without_end_leave_memory_to_what_comes_in() {
+    let test = async {
+        let limiter = limiter(64 << 20);
+        let mut settings = remote_write();
+        if let MetricsExporterKind::RemoteWrite(settings) = &mut settings.kind {
+            settings.translation.promote = ResourcePromotion::All {
+                exclude_service_attributes: false,
+            };
+        }
+        let queue_bytes_max = limiter.export_queue_bytes_max();
+        let exporter = MetricsExporter::build(&settings, None, &limiter, queue_bytes_max)
+            .await
+            .unwrap();
+        let mut points = 0;
+        for number in 0..300 {
+            // Each of a resource of its own, which each of its series repeats.
+            let new = below_a_large_resource(&series(20, Clock::unix_now()), 30_000 + number);
+            let batch = batch(&limiter, &[new]);
+            push(&exporter, &batch).await;
+            points += batch.points;
+            drop(batch);
+            assert!(
+                limiter.try_reserve(8 << 20).is_ok(),
+                "after {number}: {}",
+                limiter.accounted()
+            );
+        }
+        assert!(
+            limiter.accounted() > queue_bytes_max,
+            "the queue is full, and more is remembered"
+        );
+        assert_exact(&exporter.account(), points);
     };
     tokio::task::LocalSet::new().run_until(Box::pin(test)).await;
 }

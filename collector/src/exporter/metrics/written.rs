@@ -13,7 +13,7 @@ use super::MetricsTasks;
 use super::translated::{Points, unix_now, until};
 use crate::account::{ExporterAccount, MetricsExporterAccount};
 use crate::exporter::remote_write::{RemoteWriteExporter, SampleQueue};
-use crate::limiter::MemoryLimiter;
+use crate::limiter::{Held, MemoryLimiter};
 use crate::metrics::MetricsBatch;
 
 /// The exporter; clones share it.
@@ -30,6 +30,8 @@ struct Shared {
     sender: RefCell<Option<RemoteWriteExporter>>,
     /// Told when something is due earlier than was known.
     changed: Notify,
+    /// The place of what is remembered of series in the memory account.
+    held: RefCell<Held>,
 }
 
 struct State {
@@ -49,17 +51,20 @@ impl Written {
         queue_bytes_max: u64,
     ) -> anyhow::Result<Self> {
         let sender = RemoteWriteExporter::build(id, settings, limiter, queue_bytes_max).await?;
+        let exporters = limiter.export_queue_bytes_max() / queue_bytes_max.max(1);
+        let bytes_max = usize::try_from(limiter.series_bytes_max(exporters)).unwrap_or(usize::MAX);
         Ok(Self {
             shared: Rc::new(Shared {
                 points: Points::new(id),
                 state: RefCell::new(State {
-                    translation: RemoteWrite::new(settings),
+                    translation: RemoteWrite::new(settings).with_bytes_max(bytes_max),
                     samples: Vec::new(),
                     metadata: Vec::new(),
                 }),
                 queue: sender.queue(),
                 sender: RefCell::new(Some(sender)),
                 changed: Notify::new(),
+                held: RefCell::new(limiter.hold(0)),
             }),
         })
     }
@@ -82,6 +87,7 @@ impl Written {
                 translation, samples, ..
             } = &mut *shared.state.borrow_mut();
             let done = translation.translate(part, now, samples);
+            shared.held.borrow_mut().set(translation.memory_bytes() as u64);
             shared.queue.push(samples);
             done
         };
@@ -150,6 +156,7 @@ impl Shared {
         self.points.add(&done);
         self.queue.push(samples);
         let next_metadata = translation.poll_metadata(now, metadata);
+        self.held.borrow_mut().set(translation.memory_bytes() as u64);
         metadata
             .drain(..)
             .for_each(|request| self.queue.push_metadata(request));
