@@ -195,6 +195,81 @@ async fn samples_wait_for_an_endpoint_that_is_gone() {
     end(rig).await;
 }
 
+/// Samples of a request, and how many such requests wait.
+const SMALL_QUEUE: [&str; 2] = [
+    "exporters.prometheusremotewrite.tracepipe.max_samples_per_send=80",
+    "exporters.prometheusremotewrite.remote_write_queue.queue_size=6",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_full_costs_its_oldest_samples_and_no_others() {
+    const REQUESTS: u64 = 60;
+    const HELD: u64 = 80 * 6;
+    let AmpRig { front, collector, .. } = amp(
+        |start| {
+            SMALL_QUEUE
+                .into_iter()
+                .fold(start, |start, setting| start.set(setting))
+        },
+        |_| {},
+    )
+    .await;
+    let address = front.address();
+    drop(front);
+    let sender = amp_rig::sender(&collector);
+    let counters = Counters::until_now(SERIES, REQUESTS);
+    let points = amp_rig::send(&sender, &counters, 0..REQUESTS).await;
+    let waiting = "tracepipe_exporter_samples_waiting";
+    let flying = "tracepipe_exporter_samples_in_flight";
+    let full = collector.wait_until("a full queue", LIMIT, |account| {
+        account.sum("tracepipe_exporter_samples_translated") == points && account.sum(waiting) == HELD
+    });
+    let full = full.await.unwrap();
+    let lost = points - HELD - full.sum(flying);
+    assert_eq!(
+        amp_rig::lost(&full).into_iter().collect::<Vec<_>>(),
+        [("queue_full".to_owned(), lost)]
+    );
+    let again = Options {
+        listen: Some(address),
+        ..Options::new(key())
+    };
+    let rig = AmpRig {
+        front: FakeAmp::start(again).await.unwrap(),
+        collector,
+        sender,
+    };
+    let account = rig.settled(points).await;
+    // What was there when the endpoint came back has been written, once and in order.
+    assert_eq!(amp_rig::lost(&account), amp_rig::lost(&full));
+    assert_eq!(account.sum("tracepipe_exporter_samples_written"), points - lost);
+    let counts = rig.front.counts();
+    let (sent, written) = (counters.samples(REQUESTS), written(&rig.front));
+    assert_eq!(
+        (
+            counts.samples,
+            counts.samples_repeated,
+            counts.samples_out_of_order
+        ),
+        (points - lost, 0, 0)
+    );
+    for (number, samples) in &sent {
+        let written = &written[number];
+        assert!(
+            written
+                .iter()
+                .all(|(time, value)| samples.get(time) == Some(value))
+        );
+        let newest = (HELD / SERIES) as usize;
+        let (newest_sent, newest_written) = (samples.iter().rev(), written.iter().rev());
+        assert!(
+            newest_sent.take(newest).eq(newest_written.take(newest)),
+            "{number}: {written:?}"
+        );
+    }
+    end(rig).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_written_before_the_end_is_counted() {
     let rig = amp(|start| start, |_| {}).await;
