@@ -1,4 +1,4 @@
-//! A real Prometheus that takes remote write, and what it holds.
+//! A real Prometheus that takes remote write or scrapes, and what it holds.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,6 +25,7 @@ pub const BINARY_VARIABLE: &str = "TRACEPIPE_PROMETHEUS";
 pub const TOOL_VARIABLE: &str = "TRACEPIPE_PROMTOOL";
 
 const START_LIMIT: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Above what a test writes.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 
@@ -74,9 +75,30 @@ impl Prometheus {
     /// # Errors
     /// When it cannot be started or ends.
     pub async fn start(binary: &Path) -> anyhow::Result<Self> {
+        Self::start_with(binary, CONFIG).await
+    }
+
+    /// One that scrapes `/metrics` of each page once a second, and adds the label `page` with its name. What a series says
+    /// of `job` and `instance` stays.
+    ///
+    /// # Errors
+    /// As [`Prometheus::start`].
+    pub async fn scraping(binary: &Path, pages: &[(&str, SocketAddr)]) -> anyhow::Result<Self> {
+        let page = |(name, address): &(&str, SocketAddr)| {
+            format!("    - {{targets: ['{address}'], labels: {{page: '{name}'}}}}\n")
+        };
+        let pages: String = pages.iter().map(page).collect();
+        let config = format!(
+            "global: {{scrape_interval: 1s}}\nscrape_configs:\n  - job_name: scraped\n    honor_labels: true\n    \
+             static_configs:\n{pages}"
+        );
+        Self::start_with(binary, &config).await
+    }
+
+    async fn start_with(binary: &Path, text: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let config = folder.path().join("prometheus.yml");
-        std::fs::write(&config, CONFIG)?;
+        std::fs::write(&config, text)?;
         let address = free_address()?;
         let args = [
             format!("--config.file={}", config.display()),
@@ -108,6 +130,35 @@ impl Prometheus {
     /// The end of its log, for messages.
     pub fn log_tail(&self) -> String {
         self.process.log_tail(20)
+    }
+
+    /// Waits until every page has been scraped.
+    ///
+    /// # Errors
+    /// What is wrong with a page that could not be scraped; or when one was not within a minute.
+    pub async fn wait_for_scrapes(&self) -> anyhow::Result<()> {
+        let waiting = async {
+            while !self.is_all_scraped().await? {
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+            anyhow::Ok(())
+        };
+        let waited = tokio::time::timeout(START_LIMIT, waiting).await;
+        waited.with_context(|| format!("not scraped:\n{}", self.log_tail()))?
+    }
+
+    async fn is_all_scraped(&self) -> anyhow::Result<bool> {
+        let data = self.get("targets").await?;
+        let targets = data["activeTargets"].as_array().context("no targets")?;
+        for target in targets {
+            ensure!(
+                target["health"] != "down",
+                "{}: {}",
+                target["scrapeUrl"],
+                target["lastError"]
+            );
+        }
+        Ok(!targets.is_empty() && targets.iter().all(|target| target["health"] == "up"))
     }
 
     /// All that it holds, by labels.

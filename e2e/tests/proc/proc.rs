@@ -14,6 +14,7 @@
 mod account;
 mod amp_failures;
 mod amp_oracle;
+mod amp_page;
 mod amp_rig;
 mod clients;
 mod demo;
