@@ -123,6 +123,10 @@ impl<P: Iterator<Item = u64> + Clone, N: Iterator<Item = u64> + Clone> Exponenti
         if self.populated(shift(schema), buckets_max) > buckets_max {
             return Err(DropReason::Scale);
         }
+        // Deltas that are countable one by one may not be so together. Prometheus' counts of buckets are signed.
+        if i64::try_from(self.count).is_err() {
+            return Err(DropReason::Buckets);
+        }
         let Scratch {
             spans,
             deltas,

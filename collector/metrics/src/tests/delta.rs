@@ -177,6 +177,15 @@ fn exponential_histograms_are_added_at_the_lower_scale() {
 }
 
 #[test]
+fn deltas_that_add_up_beyond_what_prometheus_counts_cost_themselves_alone() {
+    let mut bench = Bench::new(&settings());
+    let points = (0..3).map(|minute| exponents(NOW + minute * MINUTE, 0, 0, &[1, 1 << 62]));
+    let shown = bench.send_metric(exponential("h", DELTA, points.collect()));
+    assert_eq!(shown["h{job=shop}"].len(), 1);
+    assert_eq!(bench.done.dropped.of(DropReason::Buckets), 2);
+}
+
+#[test]
 fn below_the_wider_zero_of_two_deltas_there_are_no_buckets() {
     let delta = |time: i64, zero_threshold, offset, counts: &[u64]| otlp::ExponentialHistogramDataPoint {
         zero_threshold,
