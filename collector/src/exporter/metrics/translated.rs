@@ -3,12 +3,14 @@
 
 use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use tracepipe_metrics::{Translated, UnixMillis};
 use tracepipe_otlp::metrics::{self, PartBounds, Parts};
 
 use crate::account::{ExporterAccount, MetricsExporterAccount};
 use crate::clock::Clock;
+use crate::log_gate::LogGate;
 use crate::metrics::MetricsBatch;
 
 /// What is translated at a stretch. What becomes of a part is in memory before its place in a queue is found, so it must be
@@ -29,9 +31,13 @@ const SHORT_BYTES_MAX: usize = 16 * 1024;
 /// could be hundreds of megabytes. The largest that an SDK writes by itself have a tenth of it.
 const POINT_BYTES_MAX: usize = 64 * 1024;
 
+/// Series that two streams write are logged this often at most: the senders have to be changed for it to end.
+const CONFLICT_LOG_INTERVAL: Duration = Duration::from_secs(10 * 60);
+
 /// The account of the data points of one exporter.
 pub(super) struct Points {
     state: RefCell<State>,
+    conflicts: LogGate,
 }
 
 #[derive(Default)]
@@ -53,6 +59,7 @@ impl Points {
                 points,
                 ..State::default()
             }),
+            conflicts: LogGate::new(CONFLICT_LOG_INTERVAL),
         }
     }
 
@@ -110,6 +117,15 @@ impl Points {
         account.waiting -= points;
         account.exported += done.points;
         all.add(done);
+        if done.series_conflicts > 0 && self.conflicts.is_due(Clock::unix_now()) {
+            tracing::warn!(
+                exporter = account.id,
+                samples = all.series_conflicts,
+                "two streams write the same series, which goes up and down: resources need a label that differs, \
+                 service.instance.id or a promoted one such as k8s.pod.name (said once in {} s at most)",
+                CONFLICT_LOG_INTERVAL.as_secs()
+            );
+        }
         if too_large > 0 {
             *account.lost.entry("too_large").or_default() += too_large;
         }
@@ -147,5 +163,5 @@ pub(super) fn unix_now() -> UnixMillis {
 pub(super) async fn until(then: UnixMillis) {
     const LONGEST_MS: i64 = 60_000;
     let pause = then.0.saturating_sub(unix_now().0).clamp(0, LONGEST_MS);
-    tokio::time::sleep(std::time::Duration::from_millis(pause.unsigned_abs())).await;
+    tokio::time::sleep(Duration::from_millis(pause.unsigned_abs())).await;
 }
