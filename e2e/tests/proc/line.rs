@@ -264,18 +264,18 @@ async fn metrics_alone_run_and_traces_are_refused_for_good() {
 
     let sender = Sender::new(Target::grpc(collector.grpc().unwrap())).unwrap();
     let spans = request(vec![failed_span(1)], Encoding::Protobuf);
-    match sender.send(spans.body, Encoding::Protobuf).await {
-        Outcome::Refused {
-            retryable: false,
-            code,
-            message,
-            ..
-        } => {
-            assert_eq!(code, "grpc 12", "UNIMPLEMENTED");
-            assert!(message.contains("service.pipelines.traces"), "{message}");
-        }
-        other => panic!("{other:?}"),
-    }
+    let outcome = sender.send(spans.body, Encoding::Protobuf).await;
+    let Outcome::Refused {
+        retryable: false,
+        code,
+        message,
+        ..
+    } = outcome
+    else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(code, "grpc 12", "UNIMPLEMENTED");
+    assert!(message.contains("service.pipelines.traces"), "{message}");
     let (status, body) = post(collector.http().unwrap(), "/v1/traces").await;
     assert_eq!(status, 404, "{body}");
     assert!(body.contains("OTEL_TRACES_EXPORTER"), "{body}");

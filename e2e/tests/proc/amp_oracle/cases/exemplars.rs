@@ -15,10 +15,10 @@ fn exemplar(now: u64, ago_ms: u64, value: f64) -> Exemplar {
     }
 }
 
-fn with(attributes: Attributes, exemplar: Exemplar) -> Exemplar {
+fn with(attributes: Attributes, now: u64) -> Exemplar {
     Exemplar {
         attributes,
-        ..exemplar
+        ..exemplar(now, 1, 1.0)
     }
 }
 
@@ -143,7 +143,7 @@ pub(super) const CASES: &[Case] = &[
         accumulated: false,
         requests: |now| {
             let attributes = texts(&[("http.route", "/")]);
-            one(cumulative(now, vec![with(attributes, exemplar(now, 1, 1.0))]))
+            one(cumulative(now, vec![with(attributes, now)]))
         },
         theirs: &["c_total{} 1 # {http.route=\"/\",span_id=\"abababababababab\"} 1"],
         theirs_refused: 0,
@@ -156,7 +156,7 @@ pub(super) const CASES: &[Case] = &[
         accumulated: false,
         requests: |now| {
             let attributes = texts(&[("span_id", "other")]);
-            one(cumulative(now, vec![with(attributes, exemplar(now, 1, 1.0))]))
+            one(cumulative(now, vec![with(attributes, now)]))
         },
         theirs: &["c_total{} 1 # {span_id=\"other\"} 1"],
         theirs_refused: 0,
