@@ -302,29 +302,62 @@ async fn what_waits_at_the_end_gets_a_last_attempt() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn https_with_an_authority_of_ones_own_works() {
-    let folder = tempfile::tempdir().unwrap();
-    let ca_file = folder.path().join("ca.pem");
-    let tls = TestTls::new(&[]).unwrap();
-    std::fs::write(&ca_file, tls.ca_pem()).unwrap();
-    let session = Credentials {
-        session_token: Some("session".into()),
-        ..key()
-    };
-    let rig = amp(
-        |start| {
-            start
-                .env("AWS_SESSION_TOKEN", "session")
-                .env("SSL_CERT_FILE", ca_file.display().to_string())
-        },
+    for is_setting in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let ca_file = folder.path().join("ca.pem");
+        let tls = TestTls::new(&[]).unwrap();
+        std::fs::write(&ca_file, tls.ca_pem()).unwrap();
+        let ca_file = ca_file.display().to_string();
+        let session = Credentials {
+            session_token: Some("session".into()),
+            ..key()
+        };
+        let rig = amp(
+            |start| {
+                let start = start.env("AWS_SESSION_TOKEN", "session");
+                if is_setting {
+                    start.set(format!("exporters.prometheusremotewrite.tls.ca_file={ca_file}"))
+                } else {
+                    start.env("SSL_CERT_FILE", ca_file)
+                }
+            },
+            |options| {
+                *options = Options {
+                    tls: Some(tls),
+                    ..Options::new(session)
+                }
+            },
+        )
+        .await;
+        all_arrive(rig).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn https_with_an_authority_that_nobody_named_writes_nothing_and_loses_nothing() {
+    let mut rig = amp(
+        |start| start,
         |options| {
             *options = Options {
-                tls: Some(tls),
-                ..Options::new(session)
+                tls: Some(TestTls::new(&[]).unwrap()),
+                ..Options::new(key())
             }
         },
     )
     .await;
-    all_arrive(rig).await;
+    let counters = Counters::until_now(SERIES, 1);
+    let points = rig.send(&counters, 0..1).await;
+    let untrusted = |line: &str| {
+        (line.contains("remote write request failed") && line.contains("certificate")).then_some(())
+    };
+    let process = rig.collector.process();
+    process
+        .wait_for_line("what is wrong", LIMIT, untrusted)
+        .await
+        .unwrap();
+    let account = rig.collector.checked_account().await.unwrap();
+    assert_eq!(account.metrics_inside(), points, "{account:#?}");
+    assert!(written(&rig.front).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
