@@ -23,7 +23,8 @@ struct SentTrace {
     duration_ms: u64,
 }
 
-async fn run(command: &mut Command) -> Output {
+/// What it printed; it has to end well.
+pub(crate) async fn run(command: &mut Command) -> Output {
     let output = tokio::time::timeout(LIMIT, command.kill_on_drop(true).output()).await;
     let output = output.expect("a client that ends").unwrap();
     assert!(
@@ -34,7 +35,8 @@ async fn run(command: &mut Command) -> Output {
     output
 }
 
-fn last_line<T: serde::de::DeserializeOwned>(output: &Output) -> T {
+/// The last line that it printed, as JSON.
+pub(crate) fn last_line<T: serde::de::DeserializeOwned>(output: &Output) -> T {
     let text = String::from_utf8_lossy(&output.stdout);
     serde_json::from_str(text.lines().last().unwrap()).unwrap()
 }

@@ -15,7 +15,8 @@ use tracepipe_e2e::metrics::Metrics;
 use tracepipe_e2e::remote_write::{self, label_value};
 
 use crate::amp_rig::{self, key};
-use crate::rig::{self, LIMIT, named};
+use crate::clients;
+use crate::rig::{self, named};
 use expected::{Held, Key, Maker, Names, Native, Stream, Texts, Value, assert_same};
 
 /// The instruments of `send_metrics.py` and `send_metrics.js`.
@@ -226,15 +227,7 @@ pub(crate) fn assert_written(
 }
 
 async fn run(mut command: Command) -> Report {
-    let output = tokio::time::timeout(LIMIT, command.kill_on_drop(true).output()).await;
-    let output = output.expect("a client that ends").unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let text = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(text.lines().last().unwrap_or_default()).unwrap()
+    clients::last_line(&clients::run(&mut command).await)
 }
 
 async fn python(protocol: &'static str) {
