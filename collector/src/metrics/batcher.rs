@@ -257,7 +257,7 @@ impl<'r> Rest<'r> {
         self.parts.is_none() && self.points <= room
     }
 
-    /// The next piece, of so many data points if there are as many, is made.
+    /// The next piece, of so many data points if there are as many and they are no more than a batch takes, is made.
     fn has_piece(&mut self, room: u64) -> bool {
         if self.piece.is_some() {
             return true;
@@ -273,7 +273,9 @@ impl<'r> Rest<'r> {
             Parts::new(request, bounds)
         });
         let (mut piece, mut points) = (Vec::new(), 0);
+        // Each part repeats its resource: few points may be many bytes.
         while points < room.min(self.points)
+            && (piece.len() as u64) < BATCH_BYTES_MAX
             && let Some(part) = parts.next_part_of(room - points)
         {
             points += check(part).map_or(0, |counted| counted.points);

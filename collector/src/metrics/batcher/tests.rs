@@ -106,6 +106,38 @@ fn a_request_that_cutting_would_make_a_thousand_times_larger_is_lost_in_part_and
 }
 
 #[test]
+fn a_piece_is_no_larger_than_a_batch_however_few_data_points_it_has() {
+    let limiter = limiter(1 << 30);
+    // Below one resource of a megabyte a thousand scopes, each with one data point.
+    let (mut attribute, mut attributes, mut resource) = Default::default();
+    put_bytes(1, &vec![b'k'; 1 << 20], &mut attribute);
+    put_bytes(1, &attribute, &mut attributes);
+    put_bytes(1, &attributes, &mut resource);
+    let plain = request(1, 1);
+    let scope: Vec<u8> = match tracepipe_otlp::wire::records(&plain).next() {
+        Some((1, tracepipe_otlp::wire::Payload::Bytes(below), _)) => below.to_vec(),
+        other => panic!("{other:?}"),
+    };
+    resource.extend_from_slice(&scope.repeat(1000));
+    let mut bytes = Vec::new();
+    put_bytes(1, &resource, &mut bytes);
+    assert_eq!(check(&bytes).map(|counted| counted.points), Ok(1000));
+
+    let mut batcher = MetricsBatcher::new(Some(&settings(900, 900)), Vec::new(), limiter.clone());
+    let mut request = batcher.edit(came(&limiter, &[], &bytes.into()));
+    let mut rest = request.rest();
+    let mut given = 0;
+    while let Some(batch) = batcher.fill(&mut rest) {
+        given += batch.points;
+        assert!(batch.bytes() <= BATCH_BYTES_MAX + (2 << 20), "{}", batch.bytes());
+    }
+    given += batcher.take().map_or(0, |batch| batch.points);
+    assert_eq!(given + rest.lost(), 1000);
+    drop(request);
+    assert_eq!(limiter.accounted(), 0);
+}
+
+#[test]
 fn whatever_comes_leaves_in_order_in_batches_within_their_bounds() {
     for seed in 0..50 {
         let mut random = StdRng::seed_from_u64(seed);
