@@ -23,7 +23,7 @@ use tracepipe_config::{ExporterKind, ExporterSettings};
 use crate::batcher::{Batch, SpanBatch};
 use crate::limiter::MemoryLimiter;
 use debug::DebugExporter;
-pub use metrics::{MetricsExporter, MetricsTasks};
+pub use metrics::{MetricsExporter, MetricsTasks, Room};
 use otlp::OtlpExporter;
 use progress::Progress;
 pub use queue::SendingQueue;

@@ -154,12 +154,12 @@ impl MemoryLimiter {
         self.ceiling() / 100 * EXPORT_QUEUE_PERCENT
     }
 
-    /// The most bytes that one of so many exporters may hold for what it remembers of series. Each has the same part of what
-    /// neither the process at its start nor the export queues need, and one part is left to what comes in; but never less
+    /// The most bytes that one of so many exporters that remember series may hold for that. Together they have half of what
+    /// neither the process at its start nor the export queues need; the other half is left to what comes in. But never less
     /// than is needed to work at all.
     pub fn series_bytes_max(&self, exporters: u64) -> u64 {
         let used = self.resident() + self.export_queue_bytes_max();
-        let part = self.soft_limit().saturating_sub(used) / (exporters + 1);
+        let part = self.soft_limit().saturating_sub(used) / 2 / exporters.max(1);
         part.max(self.ceiling() / SERIES_DIVISOR_MAX)
     }
 

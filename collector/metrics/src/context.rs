@@ -88,6 +88,9 @@ pub(crate) struct Contexts {
     metrics: Recent<Rc<Metric>>,
 }
 
+/// A metric stands for this part of its resource at least.
+const SHARERS_MAX: usize = 16;
+
 /// Bookkeeping of each, roughly.
 const OVERHEAD: usize = 256;
 
@@ -104,11 +107,13 @@ impl Contexts {
         }
     }
 
-    /// With another bound than [`CONTEXTS_BYTES_MAX`], for each kind.
+    /// With so many bytes for all kinds, and no more than [`CONTEXTS_BYTES_MAX`] for one. A resource has some dozens of
+    /// metrics.
     pub(crate) fn set_bytes_max(&mut self, bytes: usize) {
-        self.resources.set_weight_max(bytes);
-        self.scopes.set_weight_max(bytes);
-        self.metrics.set_weight_max(bytes);
+        let part = |sixths: usize| (bytes / 6 * sixths).min(CONTEXTS_BYTES_MAX);
+        self.resources.set_weight_max(part(1));
+        self.scopes.set_weight_max(part(1));
+        self.metrics.set_weight_max(part(4));
     }
 
     /// Bytes that all take, roughly.
@@ -200,8 +205,9 @@ impl Contexts {
             resource: Rc::clone(resource),
             scope: Rc::clone(scope),
         });
-        let names = made.name.len() + made.family.weight();
-        let weight = OVERHEAD + names + resource.weight() + made.scope.over.weight();
+        // One that holds what the memory of resources has forgotten. They are many who hold it together.
+        let shared = resource.weight() / Rc::strong_count(resource).clamp(1, SHARERS_MAX);
+        let weight = OVERHEAD + made.name.len() + made.family.weight() + shared + made.scope.over.weight();
         self.metrics.insert(identity, weight, Rc::clone(&made));
         Ok(made)
     }

@@ -122,6 +122,17 @@ impl Deltas {
         self.bytes
     }
 
+    /// A stream that has not ended.
+    pub(crate) fn stream(&self, identity: Identity) -> Option<&Rc<Stream>> {
+        let found = self
+            .streams
+            .find(identity.hash(), |slot| slot.identity == identity)?;
+        match &found.series {
+            SeriesOf::Live(stream) => Some(stream),
+            SeriesOf::Ended(_) => None,
+        }
+    }
+
     /// The sum that a delta is to be added to; `begin` makes it when the stream is new.
     pub(crate) fn advance(
         &mut self,

@@ -34,9 +34,17 @@ impl<V> Recent<V> {
         }
     }
 
-    /// With another bound.
+    /// With another bound. What is above it is forgotten.
     pub(crate) fn set_weight_max(&mut self, weight_max: usize) {
         self.weight_max = weight_max;
+        if self.weight() > weight_max {
+            self.old.clear();
+            self.old_weight = 0;
+        }
+        if self.young_weight > weight_max {
+            self.young.clear();
+            self.young_weight = 0;
+        }
     }
 
     /// What all that is held weighs.
@@ -118,6 +126,21 @@ mod tests {
         assert_eq!(recent.get(of(1)), None);
         assert!(recent.young.len() + recent.old.len() <= 100);
         assert_eq!(recent.weight(), recent.young.len() + recent.old.len());
+    }
+
+    #[test]
+    fn under_a_lower_bound_what_was_used_last_is_forgotten_last() {
+        let identities = Identities::default();
+        let of = |number: u32| identities.of(&[&number.to_le_bytes()]);
+        let mut recent = Recent::new(100);
+        for number in 0..100 {
+            recent.insert(of(number), 1, number);
+        }
+        recent.set_weight_max(60);
+        assert!(recent.weight() <= 60);
+        assert_eq!(recent.get(of(99)), Some(&mut 99));
+        recent.set_weight_max(10);
+        assert_eq!((recent.weight(), recent.get(of(99))), (0, None));
     }
 
     #[test]

@@ -11,10 +11,7 @@ use crate::account::{DropReason, Translated, UnixMillis};
 use crate::context::{Contexts, Metric, Resource, Scope};
 use crate::delta::Deltas;
 use crate::identity::{Identities, Identity};
-use crate::limits::{
-    CACHE_BYTES_MAX, CONTEXTS_BYTES_MAX, DELTA_BYTES_MAX, FAMILIES_BYTES_MAX, FUTURE_MS_MAX,
-    TARGETS_BYTES_MAX,
-};
+use crate::limits::{CACHE_BYTES_MAX, DELTA_BYTES_MAX, FAMILIES_BYTES_MAX, FUTURE_MS_MAX, TARGETS_BYTES_MAX};
 use crate::metadata::Families;
 use crate::native::Scratch;
 use crate::order::Order;
@@ -35,7 +32,10 @@ const LOOK_MS: i64 = 10_000;
 pub struct RemoteWrite {
     identities: Identities,
     contexts: Contexts,
+    /// But for those of deltas, which are held with their sums.
     streams: Recent<Rc<Stream>>,
+    /// For both.
+    streams_bytes_max: usize,
     deltas: Deltas,
     order: Order,
     targets: Targets,
@@ -82,6 +82,7 @@ impl RemoteWrite {
             identities: Identities::default(),
             contexts: Contexts::new(rules, settings.target_info),
             streams: Recent::new(CACHE_BYTES_MAX),
+            streams_bytes_max: CACHE_BYTES_MAX + DELTA_BYTES_MAX,
             deltas: Deltas::new(streams_max),
             order: Order::new(streams_max, own.window_ms, own.stale_ms),
             targets: Targets::new(
@@ -110,14 +111,23 @@ impl RemoteWrite {
     /// there it is told what follows when a part is used up.
     #[must_use]
     pub fn with_bytes_max(mut self, bytes: usize) -> Self {
-        // Most to what saves work with every point; then to sums, which cannot be made anew.
-        self.streams.set_weight_max((bytes / 3).min(CACHE_BYTES_MAX));
-        self.deltas.set_bytes_max((bytes / 4).min(DELTA_BYTES_MAX));
-        self.contexts.set_bytes_max((bytes / 16).min(CONTEXTS_BYTES_MAX));
+        // Most to streams. Those of deltas cannot be made anew, so they come first.
+        self.streams_bytes_max = bytes / 16 * 9;
+        self.deltas
+            .set_bytes_max((self.streams_bytes_max / 8 * 7).min(DELTA_BYTES_MAX));
+        self.bound_streams();
+        self.contexts.set_bytes_max(bytes / 16 * 3);
         self.targets.set_bytes_max((bytes / 16).min(TARGETS_BYTES_MAX));
-        self.families.set_bytes_max((bytes / 32).min(FAMILIES_BYTES_MAX));
+        self.families.set_bytes_max((bytes / 16).min(FAMILIES_BYTES_MAX));
         self.order.set_bytes_max(bytes / 8);
         self
+    }
+
+    /// Streams that can be made anew get what those of deltas leave.
+    fn bound_streams(&mut self) {
+        let most = self.streams_bytes_max;
+        let left = most.saturating_sub(self.deltas.bytes()).max(most / 8);
+        self.streams.set_weight_max(left.min(CACHE_BYTES_MAX));
     }
 
     /// Bytes that all takes that is remembered, roughly and rather too many: what two hold counts twice.
@@ -139,6 +149,7 @@ impl RemoteWrite {
         now: UnixMillis,
         out: &mut Vec<TranslatedSeries>,
     ) -> Translated {
+        self.bound_streams();
         let mut done = Translated::default();
         for resource_metrics in view::resources(request) {
             let resource = self
@@ -321,7 +332,7 @@ impl RemoteWrite {
         labels_dropped: &mut u64,
     ) -> Result<Rc<Stream>, DropReason> {
         let identity = self.stream_identity(metric, attributes);
-        if let Some(known) = self.streams.get(identity)
+        if let Some(known) = self.known(metric, identity)
             && layout.is_none_or(|layout| known.has_layout(layout))
         {
             return Ok(Rc::clone(known));
@@ -329,8 +340,21 @@ impl RemoteWrite {
         let point = self.contexts.rules().labels(attributes.iter(), labels_dropped);
         let layout = layout.unwrap_or_default();
         let made = Rc::new(Stream::new(metric, identity, &point, layout, &self.identities)?);
-        self.streams.insert(identity, made.weight(), Rc::clone(&made));
+        // One of deltas is held with its sum, if there is room for that.
+        if !metric.is_delta() {
+            self.streams.insert(identity, made.weight(), Rc::clone(&made));
+        }
         Ok(made)
+    }
+
+    /// The stream, if it is remembered.
+    #[inline]
+    fn known(&mut self, metric: &Metric, identity: Identity) -> Option<&Rc<Stream>> {
+        if metric.is_delta() {
+            self.deltas.stream(identity)
+        } else {
+            self.streams.get(identity).map(|stream| &*stream)
+        }
     }
 }
 

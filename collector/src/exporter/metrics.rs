@@ -32,6 +32,15 @@ pub enum MetricsExporter {
     Written(Written),
 }
 
+/// What an exporter may hold, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Of batches or samples that wait.
+    pub queue_bytes_max: u64,
+    /// Of what one that writes series remembers of them.
+    pub series_bytes_max: u64,
+}
+
 /// The tasks of the exporters.
 #[derive(Default)]
 pub struct MetricsTasks {
@@ -39,6 +48,20 @@ pub struct MetricsTasks {
     pub senders: JoinSet<()>,
     /// They go on to the end.
     pub services: JoinSet<()>,
+}
+
+// === impl Room ===
+
+impl Room {
+    /// Of one of these exporters, whose queue may hold so much.
+    pub fn of(exporters: &[MetricsExporterSettings], limiter: &MemoryLimiter, queue_bytes_max: u64) -> Self {
+        let writes = |it: &&MetricsExporterSettings| matches!(it.kind, MetricsExporterKind::RemoteWrite(_));
+        let writers = exporters.iter().filter(writes).count() as u64;
+        Self {
+            queue_bytes_max,
+            series_bytes_max: limiter.series_bytes_max(writers),
+        }
+    }
 }
 
 // === impl MetricsExporter ===
@@ -52,9 +75,10 @@ impl MetricsExporter {
         settings: &MetricsExporterSettings,
         socket: Option<std::net::TcpListener>,
         limiter: &MemoryLimiter,
-        queue_bytes_max: u64,
+        room: Room,
     ) -> anyhow::Result<Self> {
         let id = &settings.id;
+        let queue_bytes_max = room.queue_bytes_max;
         Ok(match &settings.kind {
             MetricsExporterKind::Otlp(otlp) => Self::Whole(Whole::otlp(id, otlp, limiter, queue_bytes_max)?),
             MetricsExporterKind::Debug(debug) => Self::Whole(Whole::debug(id, debug, queue_bytes_max)),
@@ -62,7 +86,7 @@ impl MetricsExporter {
                 Self::Scraped(Scraped::new(id, prometheus, socket, limiter))
             }
             MetricsExporterKind::RemoteWrite(settings) => {
-                Self::Written(Written::build(id, settings, limiter, queue_bytes_max).await?)
+                Self::Written(Written::build(id, settings, limiter, room).await?)
             }
         })
     }

@@ -12,7 +12,7 @@ use super::{FLUSH_TIME_MAX, runtime};
 use crate::account::{MetricsAccount, MetricsIngestAccount};
 use crate::batcher::resource_edits;
 use crate::clock::Clock;
-use crate::exporter::{MetricsExporter, MetricsTasks};
+use crate::exporter::{MetricsExporter, MetricsTasks, Room};
 use crate::limiter::MemoryLimiter;
 use crate::metrics::{MetricsBatch, MetricsBatcher, MetricsMessage};
 
@@ -60,9 +60,10 @@ impl MetricsOwner {
     async fn metrics(mut self, ready: oneshot::Sender<()>) -> anyhow::Result<MetricsAccount> {
         let mut tasks = MetricsTasks::default();
         let mut exporters = Vec::with_capacity(self.settings.exporters.len());
+        let limiter = &self.limiter;
+        let room = Room::of(&self.settings.exporters, limiter, self.queue_bytes_max);
         for (settings, socket) in self.settings.exporters.iter().zip(self.sockets) {
-            let limiter = &self.limiter;
-            let exporter = MetricsExporter::build(settings, socket, limiter, self.queue_bytes_max).await?;
+            let exporter = MetricsExporter::build(settings, socket, limiter, room).await?;
             exporter.spawn(&mut tasks)?;
             exporters.push(exporter);
         }

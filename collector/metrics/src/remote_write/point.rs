@@ -318,7 +318,7 @@ impl RemoteWrite {
     ) -> Result<i64, DropReason> {
         // Such a point need not have the bounds that the others have.
         let identity = self.stream_identity(metric, attributes);
-        let layout = self.streams.get(identity).is_none().then_some(own);
+        let layout = self.known(metric, identity).is_none().then_some(own);
         let stream = self.stream(metric, attributes, layout, &mut done.labels_dropped)?;
         if metric.is_delta() {
             self.deltas.pause(stream.identity, interval);

@@ -75,6 +75,8 @@ fn streams_of_deltas_without_end_have_a_bound_and_the_rest_is_counted() {
         "{:?}",
         bench.done.dropped
     );
+    let held = bench.remote_write.memory_bytes();
+    assert!(held > BYTES * 7 / 16, "most of it is for them: {held}");
     // Those that have a place keep it.
     let before = bench.done.points;
     bench.now += 10_000;

@@ -35,6 +35,10 @@ fn exporter(kind: MetricsExporterKind) -> MetricsExporterSettings {
     }
 }
 
+fn room(settings: &MetricsExporterSettings, limiter: &MemoryLimiter, queue_bytes_max: u64) -> Room {
+    Room::of(std::slice::from_ref(settings), limiter, queue_bytes_max)
+}
+
 fn prometheus() -> MetricsExporterSettings {
     exporter(MetricsExporterKind::Prometheus(PrometheusSettings {
         endpoint: "127.0.0.1:0".parse().unwrap(),
@@ -137,7 +141,14 @@ async fn series_that_nobody_scrapes_leave_the_memory_to_others() {
         let limiter = limiter(16 << 20);
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
-        let exporter = MetricsExporter::build(&prometheus(), Some(socket), &limiter, LIMIT).await;
+        let settings = prometheus();
+        let exporter = MetricsExporter::build(
+            &settings,
+            Some(socket),
+            &limiter,
+            room(&settings, &limiter, LIMIT),
+        )
+        .await;
         let exporter = exporter.unwrap();
         let batch = batch(&limiter, &[series(20_000, Clock::unix_now())]);
         push(&exporter, &batch).await;
@@ -157,7 +168,14 @@ async fn a_scraper_sees_the_last_values_in_the_format_that_it_takes() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();
-        let exporter = MetricsExporter::build(&prometheus(), Some(socket), &limiter, LIMIT).await;
+        let settings = prometheus();
+        let exporter = MetricsExporter::build(
+            &settings,
+            Some(socket),
+            &limiter,
+            room(&settings, &limiter, LIMIT),
+        )
+        .await;
         let exporter = exporter.unwrap();
         let mut tasks = MetricsTasks::default();
         exporter.spawn(&mut tasks).unwrap();
@@ -213,7 +231,8 @@ async fn long_page(limiter: &MemoryLimiter) -> (MetricsExporter, MetricsTasks, s
             exclude_service_attributes: false,
         };
     }
-    let exporter = MetricsExporter::build(&settings, Some(socket), limiter, LIMIT).await;
+    let exporter =
+        MetricsExporter::build(&settings, Some(socket), limiter, room(&settings, limiter, LIMIT)).await;
     let exporter = exporter.unwrap();
     let mut tasks = MetricsTasks::default();
     exporter.spawn(&mut tasks).unwrap();
@@ -281,9 +300,14 @@ async fn one_scraper_at_a_time_is_answered_though_memory_is_short() {
 async fn what_becomes_samples_waits_for_its_receiver_and_is_told_of_at_the_end() {
     let test = async {
         let limiter = limiter(LIMIT);
-        let exporter = MetricsExporter::build(&remote_write(), None, &limiter, 8 << 20)
-            .await
-            .unwrap();
+        let exporter = MetricsExporter::build(
+            &remote_write(),
+            None,
+            &limiter,
+            room(&remote_write(), &limiter, 8 << 20),
+        )
+        .await
+        .unwrap();
         let mut tasks = MetricsTasks::default();
         exporter.spawn(&mut tasks).unwrap();
         let batch = batch(&limiter, &[series(3_000, Clock::unix_now()), request(4, 1)]);
@@ -322,9 +346,14 @@ async fn a_hostile_request_is_translated_within_the_queue() {
             };
         }
         let queue_bytes_max = 4 << 20;
-        let exporter = MetricsExporter::build(&settings, None, &limiter, queue_bytes_max)
-            .await
-            .unwrap();
+        let exporter = MetricsExporter::build(
+            &settings,
+            None,
+            &limiter,
+            room(&settings, &limiter, queue_bytes_max),
+        )
+        .await
+        .unwrap();
         let hostile = below_a_large_resource(&series(20_000, Clock::unix_now()), 40_000);
         let batch = batch(&limiter, &[hostile]);
         let of_batch = limiter.accounted();
@@ -338,8 +367,7 @@ async fn a_hostile_request_is_translated_within_the_queue() {
         })
         .await;
         assert_exact(&exporter.account(), batch.points);
-        let exporters = limiter.export_queue_bytes_max() / queue_bytes_max;
-        let remembered_max = limiter.series_bytes_max(exporters);
+        let remembered_max = limiter.series_bytes_max(1);
         assert!(most <= queue_bytes_max + remembered_max + (64 << 10), "{most}");
     };
     tokio::task::LocalSet::new().run_until(Box::pin(test)).await;
@@ -356,9 +384,14 @@ async fn series_without_end_leave_memory_to_what_comes_in() {
             };
         }
         let queue_bytes_max = limiter.export_queue_bytes_max();
-        let exporter = MetricsExporter::build(&settings, None, &limiter, queue_bytes_max)
-            .await
-            .unwrap();
+        let exporter = MetricsExporter::build(
+            &settings,
+            None,
+            &limiter,
+            room(&settings, &limiter, queue_bytes_max),
+        )
+        .await
+        .unwrap();
         let mut points = 0;
         for number in 0..300 {
             // Each of a resource of its own, which each of its series repeats.
@@ -386,9 +419,14 @@ async fn series_without_end_leave_memory_to_what_comes_in() {
 async fn a_data_point_that_is_too_large_is_lost_alone() {
     let test = async {
         let limiter = limiter(LIMIT);
-        let exporter = MetricsExporter::build(&remote_write(), None, &limiter, 8 << 20)
-            .await
-            .unwrap();
+        let exporter = MetricsExporter::build(
+            &remote_write(),
+            None,
+            &limiter,
+            room(&remote_write(), &limiter, 8 << 20),
+        )
+        .await
+        .unwrap();
         let small = series(2_000, Clock::unix_now());
         let large = below_a_large_resource(&series(3, Clock::unix_now()), 200_000);
         let batch = batch(&limiter, &[small, large]);

@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 use tracepipe_config::RemoteWriteSettings;
 use tracepipe_metrics::{RemoteWrite, TranslatedSeries, UnixMillis};
 
-use super::MetricsTasks;
 use super::translated::{Points, unix_now, until};
+use super::{MetricsTasks, Room};
 use crate::account::{ExporterAccount, MetricsExporterAccount};
 use crate::exporter::remote_write::{RemoteWriteExporter, SampleQueue};
 use crate::limiter::{Held, MemoryLimiter};
@@ -48,11 +48,10 @@ impl Written {
         id: &str,
         settings: &RemoteWriteSettings,
         limiter: &MemoryLimiter,
-        queue_bytes_max: u64,
+        room: Room,
     ) -> anyhow::Result<Self> {
-        let sender = RemoteWriteExporter::build(id, settings, limiter, queue_bytes_max).await?;
-        let exporters = limiter.export_queue_bytes_max() / queue_bytes_max.max(1);
-        let bytes_max = usize::try_from(limiter.series_bytes_max(exporters)).unwrap_or(usize::MAX);
+        let sender = RemoteWriteExporter::build(id, settings, limiter, room.queue_bytes_max).await?;
+        let bytes_max = usize::try_from(room.series_bytes_max).unwrap_or(usize::MAX);
         Ok(Self {
             shared: Rc::new(Shared {
                 points: Points::new(id),
