@@ -62,7 +62,7 @@ pub struct Translated {
     pub samples_dropped: Dropped,
     /// Attributes whose names leave no label, each time that labels were made of them.
     pub labels_dropped: u64,
-    /// Exemplars left out: without a time or a number, or because newer ones of the same bucket are there.
+    /// Exemplars left out: without a number or a label, or because newer ones of the same series are there.
     pub exemplars_dropped: u64,
     /// Deltas that were added although some before them are missing.
     pub delta_gaps: u64,

@@ -111,7 +111,7 @@ fn translation_into(text: &mut Exposition, exporters: &[MetricsExporterAccount])
         ),
         (
             "exemplars_dropped_total",
-            "Exemplars without a time or a number, or beside newer ones.",
+            "Exemplars without a number or a label, or beside newer ones.",
             |it| it.exemplars_dropped,
         ),
         (

@@ -2,10 +2,11 @@
 //! followed to what became of it.
 
 use std::cell::RefCell;
+use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use tracepipe_metrics::{Translated, UnixMillis};
+use tracepipe_metrics::{DropReason, Translated, UnixMillis};
 use tracepipe_otlp::metrics::{self, PartBounds, Parts};
 
 use crate::account::{ExporterAccount, MetricsExporterAccount};
@@ -31,19 +32,26 @@ const SHORT_BYTES_MAX: usize = 16 * 1024;
 /// could be hundreds of megabytes. The largest that an SDK writes by itself have a tenth of it.
 const POINT_BYTES_MAX: usize = 64 * 1024;
 
-/// Series that two streams write are logged this often at most: the senders have to be changed for it to end.
-const CONFLICT_LOG_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// What lasts until somebody changes the senders or the settings is logged this often at most.
+const LOG_INTERVAL: Duration = Duration::from_secs(10 * 60);
+
+/// A process that is started anew takes its series over at once; two that write them go on: after this, and before the
+/// series are anybody's.
+const CONFLICTS_GO_ON: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(5 * 60);
 
 /// The account of the data points of one exporter.
 pub(super) struct Points {
     state: RefCell<State>,
     conflicts: LogGate,
+    without_room: LogGate,
 }
 
 #[derive(Default)]
 struct State {
     points: ExporterAccount,
     done: Translated,
+    /// When samples of series that another stream writes too came last, since the Unix epoch.
+    last_conflict: Duration,
 }
 
 // === impl Points ===
@@ -59,7 +67,8 @@ impl Points {
                 points,
                 ..State::default()
             }),
-            conflicts: LogGate::new(CONFLICT_LOG_INTERVAL),
+            conflicts: LogGate::new(LOG_INTERVAL),
+            without_room: LogGate::new(LOG_INTERVAL),
         }
     }
 
@@ -113,17 +122,31 @@ impl Points {
         let State {
             points: account,
             done: all,
+            last_conflict,
         } = &mut *state;
         account.waiting -= points;
         account.exported += done.points;
         all.add(done);
-        if done.series_conflicts > 0 && self.conflicts.is_due(Clock::unix_now()) {
+        let now = Clock::unix_now();
+        if done.series_conflicts > 0 {
+            let before = std::mem::replace(last_conflict, now);
+            if CONFLICTS_GO_ON.contains(&now.saturating_sub(before)) && self.conflicts.is_due(now) {
+                tracing::warn!(
+                    exporter = account.id,
+                    samples = all.series_conflicts,
+                    "two streams write the same series, which goes up and down: resources need a label that differs, \
+                     service.instance.id or a promoted one such as k8s.pod.name (said once in {} s at most)",
+                    LOG_INTERVAL.as_secs()
+                );
+            }
+        }
+        if done.dropped.of(DropReason::StreamsFull) > 0 && self.without_room.is_due(now) {
             tracing::warn!(
                 exporter = account.id,
-                samples = all.series_conflicts,
-                "two streams write the same series, which goes up and down: resources need a label that differs, \
-                 service.instance.id or a promoted one such as k8s.pod.name (said once in {} s at most)",
-                CONFLICT_LOG_INTERVAL.as_secs()
+                points = all.dropped.of(DropReason::StreamsFull),
+                "there is no room for more streams of deltas, whose points are dropped: raise tracepipe.max_streams or \
+                 memory_limiter's limit_mib, or send cumulative metrics (said once in {} s at most)",
+                LOG_INTERVAL.as_secs()
             );
         }
         if too_large > 0 {
