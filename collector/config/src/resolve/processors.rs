@@ -95,14 +95,10 @@ pub(super) fn in_order<'c>(
             Some(Resolved::TailSampling(settings)) if signal == Signal::Traces => {
                 found.tail_sampling = Some(*settings);
             }
-            Some(Resolved::TailSampling(_)) => {
-                let message =
-                    format!("`{id}` decides about traces, and this is a metrics pipeline; take it out");
-                diag.error(reference.at, &reference.path, message);
-            }
             Some(Resolved::Batch(settings)) => found.batch = Some(settings),
             Some(Resolved::Resource(actions)) => found.resource.extend(actions),
-            None => {}
+            // An error of its own, or the one above.
+            Some(Resolved::TailSampling(_)) | None => {}
         }
     }
     found
