@@ -1,15 +1,22 @@
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use super::{CollectorProcess, Start};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A shell script that says what a collector says.
+/// A shell script that says what a collector says. Another process writes it: a test that starts one of its own meanwhile
+/// would hand on a file that is open for writing here, and such a file cannot be run ("Text file busy").
 fn pretend(folder: &std::path::Path, script: &str) -> Start {
     let binary = folder.join("collector.sh");
-    std::fs::write(&binary, format!("#!/bin/sh\n{script}\n")).unwrap();
-    std::fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let written = std::process::Command::new("sh")
+        .args([
+            "-c",
+            r#"printf '%s\n' '#!/bin/sh' "$2" >"$1" && chmod 755 "$1""#,
+            "sh",
+        ])
+        .args([binary.as_os_str(), script.as_ref()])
+        .status();
+    assert!(written.unwrap().success());
     Start {
         binary: Some(binary),
         ..Start::new("none.yaml")
