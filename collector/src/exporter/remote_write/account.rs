@@ -68,9 +68,7 @@ pub struct RemoteWriteAccount {
     pub shards_allowed: u64,
     /// ... and ever.
     pub shards: u64,
-    /// The latest time of a sample that was handed over, in ms since the Unix epoch.
-    pub newest_translated_ms: Option<i64>,
-    /// The latest time of a sample that was written.
+    /// The latest time of a sample that was written, in ms since the Unix epoch.
     pub newest_written_ms: Option<i64>,
     /// What the receiver said itself.
     pub backend_errors: BackendErrors,

@@ -108,8 +108,6 @@ impl SampleQueue {
         let state = &mut *state;
         state.account.translated += series.len() as u64;
         state.account.waiting += series.len() as u64;
-        let newest = series.iter().map(TranslatedSeries::timestamp_ms).max();
-        state.account.newest_translated_ms = state.account.newest_translated_ms.max(newest);
         let mut touched = 0_u64;
         for one in series.drain(..) {
             // There are no more than 64 shards (`remote_write_queue.num_consumers`).
