@@ -135,6 +135,21 @@ pub struct Launch<'a> {
     pub cgroup: Option<&'a Path>,
 }
 
+/// What signs requests to a sink that does not look at the signature.
+pub(crate) fn aws_environment() -> BTreeMap<String, String> {
+    [
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+        (
+            "AWS_SECRET_ACCESS_KEY",
+            "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        ),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}
+
 /// What a program in Go is told of its core and its memory.
 pub(crate) fn go_environment(memory: &str) -> BTreeMap<String, String> {
     BTreeMap::from([

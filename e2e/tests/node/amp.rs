@@ -129,18 +129,8 @@ pub(crate) mod alone {
         assert!(said.contains("aws.amp.workspaces"), "{said}");
         assert_eq!(made(&rig).await.unwrap(), before);
 
-        let patch = format!(
-            r#"[{{"op":"add","path":"/spec/template/spec/containers/0/args/-","value":"--amp-workspaces={}"}}]"#,
-            workspace()
-        );
-        rig.kubectl(&format!(
-            "patch deployment tracepipe -n tracepipe-system --type=json -p={patch}"
-        ))
-        .await
-        .unwrap();
-        rig.kubectl("rollout status deployment/tracepipe -n tracepipe-system --timeout=120s")
-            .await
-            .unwrap();
+        rig.tell_operator(&format!("--amp-workspaces={}", workspace()))
+            .await;
         rig.until(NAMESPACE, NAME, "ConfigAccepted", ("True", "Valid"))
             .await;
         rig.until_ready(NAMESPACE, NAME).await;

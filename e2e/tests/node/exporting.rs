@@ -44,15 +44,7 @@ pub(crate) mod alone {
     async fn a_backend_that_denies_access_is_a_condition_until_it_does_not() {
         let Some(rig) = rig().await else { return };
         // In place of three minutes.
-        let patch = r#"[{"op":"add","path":"/spec/template/spec/containers/0/args/-","value":"--exporting-patience=6"}]"#;
-        rig.kubectl(&format!(
-            "patch deployment tracepipe -n tracepipe-system --type=json -p={patch}"
-        ))
-        .await
-        .unwrap();
-        rig.kubectl("rollout status deployment/tracepipe -n tracepipe-system --timeout=120s")
-            .await
-            .unwrap();
+        rig.tell_operator("--exporting-patience=6").await;
         rig.until_ready(NAMESPACE, NAME).await;
         rig.until(NAMESPACE, NAME, "Exporting", ("True", "Exporting"))
             .await;

@@ -172,6 +172,19 @@ pub(crate) fn message(pipeline: &Value, kind: &str) -> String {
 }
 
 impl Rig {
+    /// Gives the operator one argument more, and waits until it runs with it.
+    pub(crate) async fn tell_operator(&self, argument: &str) {
+        let patch = format!(
+            r#"[{{"op":"add","path":"/spec/template/spec/containers/0/args/-","value":"{argument}"}}]"#
+        );
+        for command in [
+            format!("patch deployment tracepipe -n tracepipe-system --type=json -p={patch}"),
+            "rollout status deployment/tracepipe -n tracepipe-system --timeout=120s".to_owned(),
+        ] {
+            self.kubectl(&command).await.unwrap();
+        }
+    }
+
     /// By Helm 4, whose --wait waits for the pipeline of the release as well.
     async fn install(&self) -> anyhow::Result<()> {
         let deployment = "/apis/apps/v1/namespaces/tracepipe-system/deployments/tracepipe";

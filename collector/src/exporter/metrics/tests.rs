@@ -135,21 +135,22 @@ fn gunzip(bytes: &[u8]) -> String {
     text
 }
 
+/// One that is scraped, and where.
+async fn page(limiter: &MemoryLimiter) -> (MetricsExporter, std::net::SocketAddr) {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let address = socket.local_addr().unwrap();
+    let settings = prometheus();
+    let room = room(&settings, limiter, LIMIT);
+    let exporter = MetricsExporter::build(&settings, Some(socket), limiter, room).await;
+    (exporter.unwrap(), address)
+}
+
 #[tokio::test]
 async fn series_that_nobody_scrapes_leave_the_memory_to_others() {
     let test = async {
         let limiter = limiter(16 << 20);
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let settings = prometheus();
-        let exporter = MetricsExporter::build(
-            &settings,
-            Some(socket),
-            &limiter,
-            room(&settings, &limiter, LIMIT),
-        )
-        .await;
-        let exporter = exporter.unwrap();
+        let (exporter, _) = page(&limiter).await;
         let batch = batch(&limiter, &[series(20_000, Clock::unix_now())]);
         push(&exporter, &batch).await;
         let account = exporter.account();
@@ -165,18 +166,7 @@ async fn series_that_nobody_scrapes_leave_the_memory_to_others() {
 async fn a_scraper_sees_the_last_values_in_the_format_that_it_takes() {
     let test = async {
         let limiter = limiter(LIMIT);
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let address = socket.local_addr().unwrap();
-        let settings = prometheus();
-        let exporter = MetricsExporter::build(
-            &settings,
-            Some(socket),
-            &limiter,
-            room(&settings, &limiter, LIMIT),
-        )
-        .await;
-        let exporter = exporter.unwrap();
+        let (exporter, address) = page(&limiter).await;
         let mut tasks = MetricsTasks::default();
         exporter.spawn(&mut tasks).unwrap();
 

@@ -1,8 +1,6 @@
 //! The configuration of a run, the same text for both collectors but for what upstream needs to take deltas.
 
-use std::collections::BTreeMap;
-
-use crate::bench::arm::{Arm, Bench, Collector, Launch, Signal, go_environment};
+use crate::bench::arm::{Arm, Bench, Collector, Launch, Signal, aws_environment, go_environment};
 use crate::bench::metrics::payload::Kinds;
 use crate::bench::metrics::sink::MetricsSink;
 use crate::bench::setup::{Places, SEED_LIMITER};
@@ -70,16 +68,7 @@ impl MetricsSetup {
         sink: &MetricsSink,
     ) -> anyhow::Result<Collector> {
         let places = Places::of(arm, sink.address())?;
-        let mut env: BTreeMap<String, String> = [
-            ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
-            (
-                "AWS_SECRET_ACCESS_KEY",
-                "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-            ),
-            ("AWS_EC2_METADATA_DISABLED", "true"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
+        let mut env = aws_environment();
         if arm == Arm::Upstream {
             env.extend(go_environment(&format!("{}MiB", SEED_LIMITER.limit * 4 / 5)));
         }

@@ -1,10 +1,9 @@
 //! The configuration of a run, the same text for both collectors.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::bench::arm::{Arm, Bench, Collector, Launch, Signal, go_environment};
+use crate::bench::arm::{Arm, Bench, Collector, Launch, Signal, aws_environment, go_environment};
 use crate::bench::ledger::{Ledger, Verdict};
 use crate::bench::payload;
 use crate::bench::setup::{Places, SEED_LIMITER};
@@ -134,17 +133,7 @@ impl XraySetup {
         way: Way,
     ) -> anyhow::Result<Collector> {
         let places = Places::of(arm, sink.address())?;
-        let mut env: BTreeMap<String, String> = [
-            ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
-            (
-                "AWS_SECRET_ACCESS_KEY",
-                "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-            ),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_EC2_METADATA_DISABLED", "true"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
+        let mut env = aws_environment();
         env.insert("SSL_CERT_FILE".to_owned(), sink.ca_file().display().to_string());
         if arm == Arm::Upstream {
             env.extend(go_environment(&format!("{}MiB", SEED_LIMITER.limit * 4 / 5)));
